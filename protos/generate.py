@@ -1,7 +1,7 @@
-"""Generates `build/stubs` (Python) and `build/image.binpb` (for buf) from the protos, when they changed.
+"""Generates `build/stubs` (Python) and `build/image.binpb` (for buf), when the protos changed.
 
-protovalidate ships its rules as a descriptor, not as a `.proto` file: it goes to protoc as a descriptor set beside the
-well-known types that it imports.
+protovalidate ships its rules as a descriptor, not as a `.proto` file: it goes to protoc as a
+descriptor set beside the well-known types that it imports.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ PROTOS = Path(__file__).parent
 BUILD = PROTOS.parent / "build"
 VALIDATE = "buf/validate/validate.proto"
 _BIN = Path(sys.executable).parent
+_PLUGINS = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
 
 
 def main() -> None:
