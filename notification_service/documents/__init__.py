@@ -1,0 +1,1 @@
+"""What customers receive, rendered: the tickets' PDF and the receipt that carries it."""
