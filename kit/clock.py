@@ -1,0 +1,24 @@
+"""Time. Deadlines that replicas must agree on are compared in SQL, by the database's clock."""
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+def now() -> datetime:
+    """The present, in UTC."""
+    return datetime.now(UTC)
+
+
+def to_timestamp(moment: datetime | None) -> Timestamp | None:
+    """A moment as protobuf has it; None stays None, and leaves the field absent."""
+    if moment is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
+
+
+def from_timestamp(timestamp: Timestamp) -> datetime:
+    """A protobuf timestamp as an aware datetime, to the microsecond."""
+    return timestamp.ToDatetime(UTC)

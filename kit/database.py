@@ -1,0 +1,138 @@
+"""PostgreSQL through SQLAlchemy Core: transactions, and signals that fire when one commits."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from sqlalchemy import MetaData, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from kit.errors import Unavailable
+from kit.settings import InvalidSetting
+
+Transaction = AsyncConnection
+
+STATEMENT_TIMEOUT_MS = 10_000
+
+# Constraints get predictable names, so that migrations can speak of them.
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached right now; try again shortly."""
+
+
+class Database:
+    """One service's database.
+
+    A store function calls `signal(tx, name)`; once that transaction has committed, whoever waits
+    in `wait(name)` in this process wakes. Other replicas notice at their next poll.
+    """
+
+    def __init__(self, url: URL, *, pool_size: int = 10) -> None:
+        self._engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            connect_args={
+                "timeout": 5,
+                "server_settings": {
+                    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                    "idle_in_transaction_session_timeout": "30000",
+                    "timezone": "UTC",
+                    "jit": "off",
+                },
+            },
+        )
+        self._signals: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        """A transaction: committed at the end, rolled back by any error.
+
+        Raises:
+            DatabaseUnavailable: there is no connection, or it was lost.
+        """
+        try:
+            async with self._engine.connect() as connection:
+                signals: set[str] = set()
+                async with connection.begin():
+                    connection.sync_connection.info["signals"] = signals  # type: ignore[union-attr]
+                    yield connection
+        except (OSError, PoolTimeoutError, InterfaceError, OperationalError) as error:
+            raise DatabaseUnavailable from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseUnavailable from error
+            raise
+        for name in signals:
+            self._signals[name].set()
+
+    async def wait(self, name: str, timeout_s: float) -> None:
+        """Sleep until a transaction that signalled `name` commits, at most `timeout_s`."""
+        event = self._signals[name]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
+        event.clear()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def signal(tx: Transaction, name: str) -> None:
+    """Wake who waits for `name`, once this transaction has committed."""
+    tx.sync_connection.info["signals"].add(name)  # type: ignore[union-attr]
+
+
+def new_metadata() -> MetaData:
+    """Metadata with the house's constraint names."""
+    return MetaData(naming_convention=NAMING)
+
+
+def service_url(url: str, area: str) -> URL:
+    """The address of one service's database: `…/tessera` becomes `…/tessera_ticket`."""
+    try:
+        base = make_url(url)
+    except ArgumentError:
+        raise InvalidSetting(
+            "TESSERA_DATABASE_URL is not a database address: "
+            "write postgresql://user:password@host:5432/tessera."
+        ) from None
+    if base.get_backend_name() != "postgresql":
+        raise InvalidSetting(
+            f"TESSERA_DATABASE_URL names {base.get_backend_name()}: Tessera needs PostgreSQL."
+        )
+    return base.set(
+        drivername="postgresql+asyncpg", database=f"{base.database or 'tessera'}_{area}"
+    )
+
+
+async def ensure_database(url: URL) -> None:
+    """Create the database unless it is there."""
+    engine = create_async_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            exists = text("SELECT 1 FROM pg_database WHERE datname = :name")
+            if (await connection.execute(exists, {"name": url.database})).first() is None:
+                quoted = engine.dialect.identifier_preparer.quote(url.database or "")
+                await connection.execute(text(f"CREATE DATABASE {quoted}"))
+    except (OSError, DBAPIError) as error:
+        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        raise InvalidSetting(
+            f"The database {url.render_as_string(hide_password=True)} cannot be used: {reason}"
+        ) from error
+    finally:
+        await engine.dispose()

@@ -1,0 +1,83 @@
+"""The outbox: messages are stored with the change they announce, then relayed to the broker."""
+
+import json
+import re
+
+from google.protobuf import json_format
+from google.protobuf.message import Message as Proto
+from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from kit import telemetry
+from kit.broker import Broker, Message
+from kit.database import Database, Transaction, signal
+from kit.ids import new_id
+
+SIGNAL = "outbox"
+BATCH = 100
+
+
+def add_table(metadata: MetaData) -> Table:
+    """The outbox, for a service's metadata."""
+    return Table(
+        "outbox",
+        metadata,
+        Column("id", Text, primary_key=True),
+        Column("routing_key", Text, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("headers", Text, nullable=False),
+        Column("body", LargeBinary, nullable=False),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )
+
+
+_outbox = add_table(MetaData())
+
+
+def routing_key(proto_name: str) -> str:
+    """`payment.succeeded` for `tessera.payment.v1.PaymentSucceeded`: noun, past participle."""
+    words = re.findall("[A-Z][a-z0-9]*", proto_name.rsplit(".", 1)[-1])
+    return f"{'_'.join(words[:-1])}.{words[-1]}".lower()
+
+
+async def add(tx: Transaction, body: Proto, *, version: int = 1) -> None:
+    """Announce something, if this transaction commits. `version` is the subject's."""
+    name = body.DESCRIPTOR.full_name
+    headers = {
+        "version": str(version),
+        "traceparent": telemetry.traceparent.get() or telemetry.new_traceparent(),
+    }
+    await tx.execute(
+        insert(_outbox).values(
+            id=new_id("msg"),
+            routing_key=routing_key(name),
+            type=name,
+            headers=json.dumps(headers),
+            body=json_format.MessageToJson(
+                body, preserving_proto_field_name=True, indent=None
+            ).encode(),
+        )
+    )
+    signal(tx, SIGNAL)
+
+
+async def relay(database: Database, broker: Broker) -> int:
+    """Publish the oldest stored messages; answers how many there were.
+
+    A row is deleted after the broker confirmed it: a crash in between publishes it twice, and the
+    consumer's inbox drops the second.
+    """
+    async with database.begin() as tx:
+        oldest = select(_outbox).order_by(_outbox.c.id).limit(BATCH)
+        rows = (await tx.execute(oldest.with_for_update(skip_locked=True))).all()
+        for row in rows:
+            message = Message(
+                id=row.id,
+                routing_key=row.routing_key,
+                type=row.type,
+                body=row.body,
+                headers=json.loads(row.headers),
+            )
+            await broker.publish(message)
+            await tx.execute(delete(_outbox).where(_outbox.c.id == row.id))
+    return len(rows)

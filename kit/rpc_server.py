@@ -1,0 +1,205 @@
+"""The gRPC server every service runs, and the guard in front of its RPCs."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+import protovalidate
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from kit import auth, telemetry
+from kit.errors import FieldViolation, InvalidArgument, TesseraError
+from kit.idempotency import Answered
+from kit.rpc_client import DEFAULT_TIMEOUT_S, OPTIONS, deadline
+from kit.rpc_errors import to_status
+from kit.settings import InvalidSetting
+from kit.tls import Identity
+
+Behaviour = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+
+
+class Internal(TesseraError):
+    """Something went wrong on our side; it has been logged."""
+
+    code = "INTERNAL"
+
+
+class InvalidRequest(InvalidArgument):
+    """The request is not valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What is checked before an RPC of ours runs: who calls, and whether the input is valid.
+
+    `order_of` answers the id of the order that an order's token opens; empty for a wrong token.
+    """
+
+    verifier: auth.TokenVerifier
+    order_of: Callable[[str], str] = lambda _token: ""
+
+    async def caller(self, context: grpc.aio.ServicerContext[Any, Any], token: str) -> auth.Caller:
+        """Who is at the other end: by certificate, and by token if there is one."""
+        service = next(iter(context.auth_context().get("x509_common_name", ())), b"").decode()
+        if token.startswith(auth.ORDER_TOKEN_PREFIX):
+            order_id = self.order_of(token)
+            if not order_id:
+                raise auth.InvalidToken
+            return auth.Caller(service, order_id=order_id)
+        user = await self.verifier.verify(token) if token else None
+        return auth.Caller(service, user)
+
+
+class _Interceptor(grpc.aio.ServerInterceptor):
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._handlers: dict[str, Any] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        name: str = handler_call_details.method
+        if not name.startswith("/tessera."):
+            return await continuation(handler_call_details)  # health and reflection
+        if name not in self._handlers:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            behaviour = _guarded(_method(name), handler.unary_unary, self._guard)
+            self._handlers[name] = grpc.unary_unary_rpc_method_handler(
+                behaviour, handler.request_deserializer, handler.response_serializer
+            )
+        return self._handlers[name]
+
+
+def _guarded(method: MethodDescriptor, behaviour: Behaviour, guard: Guard) -> Behaviour:
+    access = auth.access_of(method)
+    response_type = _message_class(method.output_type)
+
+    async def run(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
+        telemetry.request_id.set(str(metadata.get("x-request-id", "")))
+        telemetry.traceparent.set(
+            str(metadata.get("traceparent", "")) or telemetry.new_traceparent()
+        )
+        deadline.set(time.monotonic() + min(context.time_remaining() or 60, 60))
+        try:
+            token = auth.bearer(str(metadata.get("authorization", "")))
+            caller = await guard.caller(context, token)
+            auth.check(access, caller, getattr(request, "order_id", ""))
+            auth.set_current(caller)
+            validate(request)
+            return await behaviour(request, context)
+        except Answered as answered:
+            return response_type.FromString(answered.response)
+        except TesseraError as error:
+            failure = error
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            telemetry.log.exception("rpc failed", method=method.full_name)
+            failure = Internal()
+        return await context.abort_with_status(to_status(failure))
+
+    return run
+
+
+_validator = protovalidate.Validator()
+
+
+def validate(request: Message) -> None:
+    """Enforce the protos' validation rules.
+
+    Raises:
+        InvalidRequest: with every violated rule.
+    """
+    found = _validator.collect_violations(request)
+    if not found:
+        return
+    violations = tuple(
+        FieldViolation(_path(violation), violation.proto.message) for violation in found
+    )
+    first = violations[0]
+    raise InvalidRequest(f"{first.field}: {first.description}", violations=violations)
+
+
+def _path(violation: Any) -> str:
+    """`items[0].quantity`."""
+    path = ""
+    for element in violation.proto.field.elements:
+        path += f".{element.field_name}" if path else element.field_name
+        if element.HasField("index"):
+            path += f"[{element.index}]"
+    return path
+
+
+def _method(name: str) -> MethodDescriptor:
+    service, _, method = name.strip("/").partition("/")
+    found: MethodDescriptor = descriptor_pool.Default().FindMethodByName(f"{service}.{method}")
+    return found
+
+
+def _message_class(descriptor: Any) -> type[Message]:
+    from google.protobuf import message_factory
+
+    return message_factory.GetMessageClass(descriptor)
+
+
+class Server:
+    """A gRPC server with the guard, health and reflection.
+
+    `servicers` are pairs of a servicer and the generated function that adds it to a server.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        guard: Guard,
+        servicers: Sequence[tuple[Any, Callable[[Any, grpc.aio.Server], None]]],
+    ) -> None:
+        self._identity = identity
+        self._server = grpc.aio.server(interceptors=[_Interceptor(guard)], options=OPTIONS)
+        self._health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [
+            reflection.SERVICE_NAME,
+            health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+        ]
+        for servicer, add_to_server in servicers:
+            add_to_server(servicer, self._server)
+            names.append(_service_name(servicer))
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, address: str) -> None:
+        """Listen and report healthy."""
+        try:
+            self._server.add_secure_port(address, self._identity.server_credentials())
+        except RuntimeError as error:
+            raise InvalidSetting(
+                f"{self._identity.service} cannot listen on {address}: is the port in use?"
+            ) from error
+        await self._server.start()
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace_s: float = DEFAULT_TIMEOUT_S) -> None:
+        """Report unhealthy, refuse new calls, let the running ones finish."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
+
+
+def _service_name(servicer: Any) -> str:
+    """`tessera.ticket.v1.HoldService`, from the generated base class."""
+    base = next(c for c in type(servicer).__mro__ if c.__module__.endswith("_pb2_grpc"))
+    package = base.__module__.rpartition(".")[0]
+    return f"{package}.{base.__name__.removesuffix('Servicer')}"
