@@ -17,6 +17,8 @@ from fontTools.subset import (  # type: ignore[import-untyped]  # fontTools ship
 )
 from fontTools.ttLib import TTFont  # type: ignore[import-untyped]  # fontTools ships no types
 
+from notification_service.documents.wording import JOINERS
+
 MISSING = "\N{WHITE SQUARE}"
 """Stands for a character that no typeface here has: visibly something, never nothing."""
 
@@ -70,17 +72,20 @@ class Selection:
 
     def show(self, text: str) -> str:
         """`text` with a visible mark in the place of each character that cannot be drawn."""
-        return "".join(c if self._has(ord(c)) else MISSING for c in text)
+        return "".join(map(self._show_character, text))
 
-    def _has(self, character: int) -> bool:
-        return character in self.text.characters or character in self.code.characters
+    def _show_character(self, character: str) -> str:
+        if ord(character) in self.text.characters or ord(character) in self.code.characters:
+            return character
+        return "" if character in JOINERS else MISSING
 
 
 def select(texts: Iterable[str]) -> Selection:
     """The fewest typefaces that show all of `texts`: each one costs milliseconds a document."""
     faces = load_faces()
     used = {ord(character) for text in texts for character in text}
-    rest = used - faces.common.characters
+    # Joiners ask for nothing by themselves: between two emoji they are of no use here.
+    rest = used - faces.common.characters - {ord(joiner) for joiner in JOINERS}
     shaping = bool(rest & faces.world.characters)
     return Selection(
         text=faces.world if shaping else faces.common,

@@ -28,7 +28,7 @@ _STEPS = (
 )
 
 
-class UndeliverableAddress(ValueError):  # noqa: N818 - errors are named for what happened
+class UndeliverableAddress(ValueError):
     """The customer's e-mail address cannot be written in a mail's header."""
 
 

@@ -15,8 +15,10 @@ from notification_service.documents.domain import Event
 TEXT_LIMIT = 500
 """Characters of any one text that are shown: no title makes a document grow without end."""
 
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Invisible, yet part of how Persian and Hindi are spelled."""
+
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
-_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # spelling, in Persian and Hindi
 _LETTER_BEFORE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)")
 
 
@@ -53,7 +55,7 @@ def _displayable(character: str) -> str:
         case "Cs":
             return "\N{REPLACEMENT CHARACTER}"
         case "Cf":
-            return character if character in _JOINERS else ""
+            return character if character in JOINERS else ""
         case "Mn" if "VARIATION SELECTOR" in unicodedata.name(character, ""):
             return ""
         case _:
