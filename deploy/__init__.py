@@ -1,0 +1,1 @@
+"""Everything that runs Tessera somewhere: on one machine, in containers, on Kubernetes."""

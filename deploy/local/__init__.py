@@ -1,0 +1,1 @@
+"""The whole mesh on one machine, on embedded servers, from one command."""

@@ -1,0 +1,342 @@
+"""PaymentIntents as the API shows them: https://docs.stripe.com/api/payment_intents."""
+
+import hmac
+
+from deploy.local.stripe_sandbox import (
+    attempts,
+    charges,
+    disputes,
+    events,
+    intent_states,
+    lists,
+    params,
+)
+from deploy.local.stripe_sandbox.calls import Call
+from deploy.local.stripe_sandbox.cards import Decline
+from deploy.local.stripe_sandbox.currencies import check_amount, check_currency
+from deploy.local.stripe_sandbox.errors import (
+    JsonObject,
+    StripeError,
+    invalid_request,
+    missing_parameter,
+    no_such,
+    refused,
+    unexpected_state,
+)
+from deploy.local.stripe_sandbox.payment_methods import TYPES, resolve
+from deploy.local.stripe_sandbox.rendering import public
+from deploy.local.stripe_sandbox.store import Transaction, new_id
+
+CAPTURE_METHODS = ("automatic", "automatic_async", "manual")
+CANCELLATION_REASONS = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
+
+COMMON = {
+    "amount", "currency", "description", "expand", "metadata", "payment_method",
+    "payment_method_data", "payment_method_options", "payment_method_types", "receipt_email",
+    "setup_future_usage", "shipping", "statement_descriptor", "statement_descriptor_suffix",
+}  # fmt: skip
+CONFIRMATION = frozenset(
+    ("return_url", "off_session", "error_on_requires_action", "use_stripe_sdk", "mandate_data")
+)
+KNOWN_AT_CREATE = (
+    COMMON
+    | CONFIRMATION
+    | {
+        "automatic_payment_methods",
+        "capture_method",
+        "confirm",
+        "confirmation_method",
+    }
+)
+KNOWN_AT_UPDATE = COMMON | {"capture_method", "client_secret"}
+KNOWN_AT_CONFIRM = CONFIRMATION | {
+    "capture_method",
+    "client_secret",
+    "expand",
+    "payment_method",
+    "payment_method_data",
+    "payment_method_options",
+    "receipt_email",
+    "setup_future_usage",
+    "shipping",
+}
+
+
+def create(tx: Transaction, call: Call) -> JsonObject:
+    given = call.params
+    params.refuse_unknown(given, KNOWN_AT_CREATE)
+    intent = _new(tx, given)
+    method = resolve(tx, given)
+    if method is not None:
+        attempts.check_method_type(intent, method["type"])
+        intent["payment_method"] = method["id"]
+        intent["status"] = "requires_confirmation"
+    tx.insert(intent)
+    events.emit(tx, "payment_intent.created", intent)
+    if params.boolean(given, "confirm"):
+        return _confirm(tx, intent, method, call)
+    return intent
+
+
+def _new(tx: Transaction, given: JsonObject) -> JsonObject:
+    amount = params.positive(given, "amount")
+    if amount is None:
+        raise missing_parameter("amount")
+    currency = params.required_text(given, "currency").lower()
+    check_currency(currency)
+    check_amount(amount, currency)
+    capture_method = params.choice(given, "capture_method", CAPTURE_METHODS) or "automatic_async"
+    automatic = _automatic_payment_methods(given)
+    intent_id = new_id("pi")
+    return {
+        "id": intent_id,
+        "object": "payment_intent",
+        "amount": amount,
+        "amount_capturable": 0,
+        "amount_details": {"tip": {}},
+        "amount_received": 0,
+        "application": None,
+        "application_fee_amount": None,
+        "automatic_payment_methods": automatic,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": capture_method,
+        "client_secret": f"{intent_id}_secret_{new_id('')[1:]}",
+        "confirmation_method": params.text(given, "confirmation_method") or "automatic",
+        "created": int(tx.now),
+        "currency": currency,
+        "customer": None,
+        "description": params.text(given, "description"),
+        "last_payment_error": None,
+        "latest_charge": None,
+        "livemode": False,
+        "metadata": params.merged_metadata({}, given),
+        "next_action": None,
+        "on_behalf_of": None,
+        "payment_method": None,
+        "payment_method_configuration_details": None,
+        "payment_method_options": dict(params.group(given, "payment_method_options")),
+        "payment_method_types": _method_types(given, currency, capture_method, automatic),
+        "processing": None,
+        "receipt_email": params.text(given, "receipt_email"),
+        "review": None,
+        "setup_future_usage": params.text(given, "setup_future_usage"),
+        "shipping": params.group(given, "shipping") or None,
+        "source": None,
+        "statement_descriptor": params.text(given, "statement_descriptor"),
+        "statement_descriptor_suffix": params.text(given, "statement_descriptor_suffix"),
+        "status": "requires_payment_method",
+        "transfer_data": None,
+        "transfer_group": None,
+        "_return_url": params.text(given, "return_url"),
+    }
+
+
+def _automatic_payment_methods(given: JsonObject) -> JsonObject | None:
+    """On unless types are listed: the default since API version 2023-08-16."""
+    settings = params.group(given, "automatic_payment_methods")
+    enabled = params.boolean(settings, "enabled", default="payment_method_types" not in given)
+    if enabled and "payment_method_types" in given:
+        raise invalid_request(
+            "You may only specify one of these parameters: automatic_payment_methods,"
+            " payment_method_types.",
+            param="payment_method_types",
+        )
+    if not enabled:
+        return None
+    redirects = params.choice(settings, "allow_redirects", ("always", "never")) or "always"
+    return {"allow_redirects": redirects, "enabled": True}
+
+
+def _method_types(
+    given: JsonObject, currency: str, capture_method: str, automatic: JsonObject | None
+) -> list[str]:
+    if automatic is None:
+        types = params.texts(given, "payment_method_types") or ["card"]
+        for name in types:
+            _check_type(name, currency, capture_method)
+        return types
+    allows_redirects = automatic["allow_redirects"] == "always"
+    return [
+        name
+        for name, kind in TYPES.items()
+        if (kind.currencies is None or currency in kind.currencies)
+        and (kind.can_be_authorized or capture_method != "manual")
+        and (kind.flow != "redirect" or allows_redirects)
+    ]
+
+
+def _check_type(name: str, currency: str, capture_method: str) -> None:
+    kind = TYPES.get(name)
+    if kind is None:
+        raise invalid_request(
+            f'The payment method type "{name}" is invalid.', param="payment_method_types"
+        )
+    if kind.currencies is not None and currency not in kind.currencies:
+        raise invalid_request(
+            f"The currency provided ({currency}) is invalid for one or more payment method types"
+            f" on this PaymentIntent: {name}.",
+            param="currency",
+            code="payment_intent_invalid_currency",
+        )
+    if capture_method == "manual" and not kind.can_be_authorized:
+        raise invalid_request(
+            f"The following payment method types cannot be used with capture_method=manual: {name}",
+            param="capture_method",
+            code="payment_intent_incompatible_payment_method",
+        )
+
+
+def load(tx: Transaction, call: Call) -> JsonObject:
+    """The intent the address names; the publishable key must prove it with the client secret."""
+    intent_id = call.path_params["id"]
+    intent = tx.get("payment_intent", intent_id)
+    secret = params.text(call.params, "client_secret")
+    if call.is_public and secret is None:
+        raise missing_parameter("client_secret")
+    if intent is None:
+        raise no_such("payment_intent", intent_id, param="intent")
+    if secret is not None and not hmac.compare_digest(
+        secret.encode(), intent["client_secret"].encode()
+    ):
+        if call.is_public:
+            raise no_such("payment_intent", intent_id, param="intent")
+        raise invalid_request(
+            "The client_secret provided does not match the client_secret associated with this"
+            " PaymentIntent.",
+            param="client_secret",
+            code="payment_intent_invalid_parameter",
+        )
+    return intent
+
+
+def retrieve(tx: Transaction, call: Call) -> JsonObject:
+    params.refuse_unknown(call.params, ("client_secret", "expand"))
+    return load(tx, call)
+
+
+def list_intents(tx: Transaction, call: Call) -> JsonObject:
+    return lists.page(tx, call, "payment_intent")
+
+
+def update(tx: Transaction, call: Call) -> JsonObject:
+    given = call.params
+    params.refuse_unknown(given, KNOWN_AT_UPDATE)
+    intent = load(tx, call)
+    if "amount" in given or "currency" in given:
+        _change_amount(intent, given)
+    method = resolve(tx, given)
+    if method is not None:
+        intent_states.require(intent, intent_states.CHANGEABLE, "updated")
+        attempts.check_method_type(intent, method["type"])
+        intent["payment_method"] = method["id"]
+        intent_states.move(intent, "requires_confirmation")
+        intent["next_action"] = None
+    intent["metadata"] = params.merged_metadata(intent["metadata"], given)
+    for name in ("description", "receipt_email", "statement_descriptor_suffix"):
+        if name in given:
+            intent[name] = params.text(given, name)
+    tx.save(intent)
+    return intent
+
+
+def _change_amount(intent: JsonObject, given: JsonObject) -> None:
+    """A new amount needs a new confirmation."""
+    amount = params.positive(given, "amount") or intent["amount"]
+    currency = (params.text(given, "currency") or intent["currency"]).lower()
+    intent_states.require(intent, intent_states.CHANGEABLE, "updated")
+    check_currency(currency)
+    check_amount(amount, currency)
+    intent["amount"], intent["currency"] = amount, currency
+    if intent["status"] == "requires_action":
+        intent_states.move(intent, "requires_confirmation")
+        intent["next_action"] = None
+
+
+def confirm(tx: Transaction, call: Call) -> JsonObject:
+    params.refuse_unknown(call.params, KNOWN_AT_CONFIRM)
+    intent = load(tx, call)
+    intent_states.require(intent, intent_states.CONFIRMABLE, "confirmed")
+    method = resolve(tx, call.params)
+    if method is None and intent["payment_method"] is not None:
+        method = tx.get("payment_method", intent["payment_method"])
+    return _confirm(tx, intent, method, call)
+
+
+def _confirm(
+    tx: Transaction, intent: JsonObject, method: JsonObject | None, call: Call
+) -> JsonObject:
+    given = call.params
+    if method is None:
+        raise unexpected_state(
+            "You cannot confirm this PaymentIntent because it's missing a payment method. You can"
+            " either update the PaymentIntent with a payment method and then confirm it again, or"
+            " confirm it again directly with a payment method or ConfirmationToken.",
+            public(intent),
+        )
+    attempts.check_method_type(intent, method["type"])
+    intent["_return_url"] = params.text(given, "return_url") or intent["_return_url"]
+    if TYPES[method["type"]].flow == "redirect" and not intent["_return_url"]:
+        raise missing_parameter("return_url")
+    if params.text(given, "receipt_email"):
+        intent["receipt_email"] = given["receipt_email"]
+    may_ask = not (
+        params.boolean(given, "off_session") or params.boolean(given, "error_on_requires_action")
+    )
+    decline = attempts.start(tx, intent, method, origin=call.origin, may_ask=may_ask)
+    if decline is not None:
+        raise _declined(decline, intent, method)
+    return intent
+
+
+def _declined(decline: Decline, intent: JsonObject, method: JsonObject) -> StripeError:
+    details: JsonObject = {
+        "charge": intent["latest_charge"],
+        "payment_intent": public(intent),
+        "payment_method": public(method),
+    }
+    if decline.decline_code:
+        details["decline_code"] = decline.decline_code
+    return StripeError(
+        402,
+        "card_error",
+        decline.message,
+        code=decline.code,
+        param=decline.param,
+        details=details,
+        keeps_effects=True,
+        is_remembered=True,
+    )
+
+
+def capture(tx: Transaction, call: Call) -> JsonObject:
+    params.refuse_unknown(call.params, ("amount_to_capture", "expand", "final_capture", "metadata"))
+    amount = params.positive(call.params, "amount_to_capture")
+    intent = load(tx, call)
+    intent_states.require(intent, intent_states.CAPTURABLE, "captured")
+    amount = intent["amount_capturable"] if amount is None else amount
+    if amount > intent["amount_capturable"]:
+        raise refused(
+            f"The amount to capture ({amount}) is greater than the amount that can be captured"
+            f" ({intent['amount_capturable']}).",
+            param="amount_to_capture",
+            code="amount_too_large",
+        )
+    intent["metadata"] = params.merged_metadata(intent["metadata"], call.params)
+    charge = charges.load(tx, intent["latest_charge"])
+    before = dict(charge)
+    charges.capture(tx, charge, amount)
+    attempts.record_success(tx, intent, charge)
+    events.emit(tx, "charge.captured", charge, before)
+    events.emit(tx, "payment_intent.succeeded", intent)
+    disputes.open_if_card_does(tx, charge)
+    return intent
+
+
+def cancel(tx: Transaction, call: Call) -> JsonObject:
+    params.refuse_unknown(call.params, ("cancellation_reason", "expand"))
+    reason = params.choice(call.params, "cancellation_reason", CANCELLATION_REASONS)
+    intent = load(tx, call)
+    intent_states.require(intent, intent_states.CANCELABLE, "canceled")
+    attempts.cancel(tx, intent, reason, charge_event="charge.refunded")
+    return intent
