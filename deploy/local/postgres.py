@@ -299,6 +299,7 @@ async def _spawn(
     if server.log.exists() and server.log.stat().st_size > _MAX_LOG_BYTES:
         server.log.replace(server.log.with_suffix(".log.1"))
     with server.log.open("ab") as log:
+        offset = log.tell()
         process = await asyncio.create_subprocess_exec(
             *server.command(program, *arguments),
             stdin=subprocess.DEVNULL,
@@ -308,7 +309,7 @@ async def _spawn(
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
             cwd="/",
         )
-        return process, log.tell()
+        return process, offset
 
 
 async def _wait_until_ready(
