@@ -75,6 +75,13 @@ def fingerprint(request: Message) -> bytes:
     return hashlib.sha256(_content(request)).digest()
 
 
+async def lock(tx: Transaction, scoped_key: str) -> None:
+    """Keep a key to this transaction until it ends, or raise IdempotencyKeyInUse."""
+    taken = func.pg_try_advisory_xact_lock(func.hashtextextended(scoped_key, 0))
+    if not (await tx.execute(select(taken))).scalar_one():
+        raise IdempotencyKeyInUse
+
+
 class Once(Generic[Result]):
     """One request's Idempotency-Key, and how its result becomes the answer."""
 
@@ -95,11 +102,7 @@ class Once(Generic[Result]):
         """
         if not self._key:
             return
-        lock = func.pg_try_advisory_xact_lock(
-            func.hashtextextended(f"{self._caller} {self._key}", 0)
-        )
-        if not (await tx.execute(select(lock))).scalar_one():
-            raise IdempotencyKeyInUse
+        await lock(tx, f"{self._caller} {self._key}")
         row = (
             await tx.execute(
                 select(_answers.c.fingerprint, _answers.c.response).where(

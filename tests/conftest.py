@@ -1,0 +1,35 @@
+"""What tests share: one embedded PostgreSQL and one mesh authority per test run."""
+
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local import postgres as embedded
+from deploy.local.certificates import ensure_certificates
+from tests.support.services import SERVICES
+
+
+@pytest.fixture(scope="session")
+async def postgres(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[embedded.EmbeddedPostgres]:
+    """An embedded PostgreSQL of this worker's own, not durable: nobody pulls its plug."""
+    server = await embedded.start(tmp_path_factory.mktemp("postgres"), durable=False)
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: embedded.EmbeddedPostgres) -> str:
+    """A database address of this test's own: services append their name to it."""
+    return postgres.url.replace("/tessera?", f"/t{uuid.uuid4().hex[:12]}?")
+
+
+@pytest.fixture(scope="session")
+def tls_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificates of a mesh."""
+    directory = tmp_path_factory.mktemp("tls")
+    ensure_certificates(directory, ("gateway", *SERVICES))
+    return directory

@@ -1,0 +1,1 @@
+"""Events, holds and tickets: all stock lives here."""

@@ -1,0 +1,1 @@
+"""Issued tickets and the door."""

@@ -1,0 +1,106 @@
+"""TicketService: proto to operation to proto."""
+
+from typing import Any
+
+import grpc.aio
+from tessera.ticket.v1 import ticket_pb2, ticket_service_pb2, ticket_service_pb2_grpc
+
+from kit import auth, clock
+from kit.database import Database
+from kit.idempotency import Once
+from ticket_service.admission import operations
+from ticket_service.admission.domain import CheckIn, Ticket
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
+    """The RPCs of issued tickets and the door."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def CreateCheckIn(
+        self, request: ticket_service_pb2.CreateCheckInRequest, _context: Context
+    ) -> ticket_service_pb2.CheckIn:
+        caller = auth.current()
+        checked = await operations.check_in(
+            self._database,
+            caller.organizer_id,
+            caller.user.user_id if caller.user else "",
+            request.ticket_code,
+            request.event_id,
+            Once(request, check_in_proto),
+        )
+        return check_in_proto(checked)
+
+    async def IssueTickets(
+        self, request: ticket_service_pb2.IssueTicketsRequest, _context: Context
+    ) -> ticket_service_pb2.IssueTicketsResponse:
+        issued = await operations.issue_tickets(
+            self._database, request.hold_id, request.order_id, request.holder_name
+        )
+        return ticket_service_pb2.IssueTicketsResponse(tickets=[ticket_proto(t) for t in issued])
+
+    async def ListTickets(
+        self, request: ticket_service_pb2.ListTicketsRequest, _context: Context
+    ) -> ticket_service_pb2.ListTicketsResponse:
+        found = await operations.list_tickets(self._database, request.order_id)
+        return ticket_service_pb2.ListTicketsResponse(tickets=[ticket_proto(t) for t in found])
+
+    async def CancelTickets(
+        self, request: ticket_service_pb2.CancelTicketsRequest, _context: Context
+    ) -> ticket_service_pb2.CancelTicketsResponse:
+        found = await operations.cancel_tickets(self._database, request.order_id)
+        return ticket_service_pb2.CancelTicketsResponse(tickets=[ticket_proto(t) for t in found])
+
+    async def GetEventStatistics(
+        self, request: ticket_service_pb2.GetEventStatisticsRequest, _context: Context
+    ) -> ticket_service_pb2.GetEventStatisticsResponse:
+        found = await operations.statistics(self._database, request.event_id)
+        return ticket_service_pb2.GetEventStatisticsResponse(
+            organizer_id=found.organizer_id,
+            currency_code=found.currency_code,
+            time_zone=found.time_zone,
+            ticket_types=[
+                ticket_service_pb2.TicketTypeStatistics(
+                    ticket_type_id=key, name=name, remaining=remaining, admitted=admitted
+                )
+                for key, name, remaining, admitted in found.ticket_types
+            ],
+            days=[
+                ticket_service_pb2.DayStatistics(date=date, admitted=admitted)
+                for date, admitted in found.days
+            ],
+        )
+
+
+def ticket_proto(ticket: Ticket) -> ticket_pb2.Ticket:
+    """A ticket as the contract shows it."""
+    return ticket_pb2.Ticket(
+        id=ticket.id,
+        code=ticket.code,
+        state=ticket_pb2.TicketState.Value(f"TICKET_STATE_{ticket.state}"),
+        event_id=ticket.event_id,
+        ticket_type_id=ticket.ticket_type_id,
+        ticket_type_name=ticket.ticket_type_name,
+        order_id=ticket.order_id,
+        holder_name=ticket.holder_name,
+        issued_at=clock.to_timestamp(ticket.issued_at),
+        admitted_at=clock.to_timestamp(ticket.admitted_at),
+    )
+
+
+def check_in_proto(checked: CheckIn) -> ticket_service_pb2.CheckIn:
+    """A scan's result, and why if it was rejected."""
+    result = "REJECTED" if checked.rejection else "ACCEPTED"
+    proto = ticket_service_pb2.CheckIn(
+        result=ticket_service_pb2.CheckInResult.Value(f"CHECK_IN_RESULT_{result}"),
+        ticket=ticket_proto(checked.ticket) if checked.ticket else None,
+        checked_at=clock.to_timestamp(checked.checked_at),
+    )
+    if checked.rejection:
+        proto.reason = ticket_service_pb2.CheckInRejection.Value(
+            f"CHECK_IN_REJECTION_{checked.rejection}"
+        )
+    return proto

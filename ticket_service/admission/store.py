@@ -1,0 +1,108 @@
+"""Every SQL statement about tickets and check-ins."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, and_, func, insert, select, update
+
+from kit.database import Transaction
+from ticket_service.admission.domain import Rejection, Ticket, TicketState
+from ticket_service.tables import check_ins, ticket_types, tickets
+
+_ACCEPTED = and_(check_ins.c.ticket_id == tickets.c.id, check_ins.c.rejection.is_(None))
+_ADMITTED_AT = select(check_ins.c.checked_at).where(_ACCEPTED).scalar_subquery()
+_TICKET = select(tickets, _ADMITTED_AT.label("admitted_at"))
+
+
+async def insert_tickets(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Issue tickets: columns without `issued_at`."""
+    await tx.execute(insert(tickets), rows)
+
+
+async def list_tickets(tx: Transaction, order_id: str) -> list[Ticket]:
+    """An order's tickets, in the order they were issued."""
+    query = _TICKET.where(tickets.c.order_id == order_id).order_by(tickets.c.number)
+    return [_ticket(row) for row in await tx.execute(query)]
+
+
+async def cancel_tickets(tx: Transaction, order_id: str) -> Counter[str]:
+    """Cancel an order's issued tickets; answers how many of each ticket type that were."""
+    cancelled = (
+        update(tickets)
+        .where(tickets.c.order_id == order_id, tickets.c.state == TicketState.ISSUED)
+        .values(state=TicketState.CANCELLED)
+        .returning(tickets.c.ticket_type_id)
+    )
+    return Counter(row.ticket_type_id for row in await tx.execute(cancelled))
+
+
+async def lock_ticket(tx: Transaction, organizer_id: str, code: str) -> Ticket | None:
+    """An organizer's ticket by its code, kept to this door until the transaction ends."""
+    query = _TICKET.where(tickets.c.organizer_id == organizer_id, tickets.c.code == code)
+    row = (await tx.execute(query.with_for_update(of=tickets))).first()
+    return _ticket(row) if row else None
+
+
+async def insert_check_in(
+    tx: Transaction,
+    check_in_id: str,
+    ticket: Ticket,
+    user_id: str,
+    rejection: Rejection | None,
+) -> datetime:
+    """Note what the door did; answers when."""
+    values = {
+        "id": check_in_id,
+        "ticket_id": ticket.id,
+        "event_id": ticket.event_id,
+        "user_id": user_id,
+        "rejection": rejection,
+    }
+    noted = insert(check_ins).values(values).returning(check_ins.c.checked_at)
+    at: datetime = (await tx.execute(noted)).scalar_one()
+    return at
+
+
+async def count_by_ticket_type(
+    tx: Transaction, event_id: str
+) -> tuple[tuple[str, str, int, int], ...]:
+    """Each ticket type's id, name, remaining and admitted."""
+    admitted = (
+        select(tickets.c.ticket_type_id, func.count().label("admitted"))
+        .join(check_ins, _ACCEPTED)
+        .where(tickets.c.event_id == event_id)
+        .group_by(tickets.c.ticket_type_id)
+        .subquery()
+    )
+    query = (
+        select(
+            ticket_types.c.id,
+            ticket_types.c.name,
+            ticket_types.c.remaining,
+            func.coalesce(admitted.c.admitted, 0),
+        )
+        .outerjoin(admitted, admitted.c.ticket_type_id == ticket_types.c.id)
+        .where(ticket_types.c.event_id == event_id)
+        .order_by(ticket_types.c.id)
+    )
+    return tuple((row[0], row[1], row[2], row[3]) for row in await tx.execute(query))
+
+
+async def count_by_day(
+    tx: Transaction, event_id: str, time_zone: str
+) -> tuple[tuple[str, int], ...]:
+    """How many were admitted on each day, by the event's clock."""
+    day = func.to_char(func.timezone(time_zone, check_ins.c.checked_at), "YYYY-MM-DD").label("day")
+    query = (
+        select(day, func.count())
+        .where(check_ins.c.event_id == event_id, check_ins.c.rejection.is_(None))
+        .group_by(day)
+        .order_by(day)
+    )
+    return tuple((row[0], row[1]) for row in await tx.execute(query))
+
+
+def _ticket(row: Row[Any]) -> Ticket:
+    return Ticket(**{**row._asdict(), "state": TicketState(row.state)})

@@ -1,0 +1,53 @@
+"""Puts ticket_service together."""
+
+import asyncio
+
+from tessera.ticket.v1 import (
+    event_service_pb2_grpc,
+    hold_service_pb2_grpc,
+    ticket_service_pb2_grpc,
+)
+
+from kit import idempotency, service
+from kit.rpc_server import Guard
+from kit.service import Host, Service
+from ticket_service.admission.rpc import Tickets
+from ticket_service.catalog import operations as catalog
+from ticket_service.catalog.rpc import Events
+from ticket_service.holds import operations as holds
+from ticket_service.holds.rpc import Holds
+from ticket_service.settings import Settings
+
+ENDING_EVERY_S = 30
+FORGETTING_EVERY_S = 3600
+
+
+async def build(host: Host) -> Service:
+    """The service's RPCs and its background work."""
+    settings = Settings.read(host.environment)
+    database = host.database
+
+    async def expire_holds() -> None:
+        await asyncio.sleep(await holds.expire_holds(database))
+
+    async def end_events() -> None:
+        await catalog.end_events(database)
+        await asyncio.sleep(ENDING_EVERY_S)
+
+    async def forget() -> None:
+        async with database.begin() as tx:
+            await idempotency.forget_old(tx)
+        await asyncio.sleep(FORGETTING_EVERY_S)
+
+    return Service(
+        servicers=[
+            (Events(database), event_service_pb2_grpc.add_EventServiceServicer_to_server),
+            (
+                Holds(database, settings.hold_lifetime),
+                hold_service_pb2_grpc.add_HoldServiceServicer_to_server,
+            ),
+            (Tickets(database), ticket_service_pb2_grpc.add_TicketServiceServicer_to_server),
+        ],
+        guard=Guard(service.verifier(host.mesh)),
+        workers={"expire_holds": expire_holds, "end_events": end_events, "forget": forget},
+    )

@@ -1,0 +1,208 @@
+"""What an event and its ticket types are, and how they may change."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from kit import money
+from kit.errors import FailedPrecondition, InvalidArgument, NotFound
+
+MAX_TICKET_TYPES = 100
+MAX_STOCK = 1_000_000
+DEFAULT_MAX_PER_ORDER = 10
+
+
+class EventNotFound(NotFound):
+    """There is no such event."""
+
+
+class TicketTypeNotFound(NotFound):
+    """The event has no such ticket type."""
+
+
+class InvalidEventTimes(InvalidArgument):
+    """The event must end after it starts."""
+
+
+class UnknownTimeZone(InvalidArgument):
+    """This is not an IANA time zone such as Europe/Vienna."""
+
+
+class InvalidSalesWindow(InvalidArgument):
+    """Sales must end after they start."""
+
+
+class CurrencyMismatch(InvalidArgument):
+    """The price must be in the event's currency."""
+
+
+class EventIsFinal(FailedPrecondition):
+    """The event is cancelled or has ended, and no longer changes."""
+
+
+class EventNotDraft(FailedPrecondition):
+    """Only a draft can be deleted; cancel the event instead."""
+
+
+class EventInUse(FailedPrecondition):
+    """Tickets of this event are sold or held; cancel the event instead."""
+
+
+class EventHasEnded(FailedPrecondition):
+    """The event's end lies in the past."""
+
+
+class EventWithoutTicketTypes(FailedPrecondition):
+    """Add a ticket type before publishing."""
+
+
+class CurrencyIsFixed(FailedPrecondition):
+    """The currency cannot change once there are ticket types."""
+
+
+class TooManyTicketTypes(FailedPrecondition):
+    """An event has at most 100 ticket types."""
+
+
+class TicketTypeInUse(FailedPrecondition):
+    """Tickets of this type were held or sold; set its stock to what is sold instead."""
+
+
+class StockBelowSold(FailedPrecondition):
+    """More tickets than that are sold or held."""
+
+
+class EventState(StrEnum):
+    """Where an event is in its life."""
+
+    DRAFT = "DRAFT"
+    PUBLISHED = "PUBLISHED"
+    CANCELLED = "CANCELLED"
+    ENDED = "ENDED"
+
+
+TRANSITIONS: Mapping[EventState, frozenset[EventState]] = {
+    EventState.DRAFT: frozenset({EventState.PUBLISHED, EventState.CANCELLED}),
+    EventState.PUBLISHED: frozenset({EventState.DRAFT, EventState.CANCELLED, EventState.ENDED}),
+    EventState.CANCELLED: frozenset(),
+    EventState.ENDED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A show that people buy tickets for. Times are UTC."""
+
+    id: str
+    organizer_id: str
+    state: EventState
+    title: str
+    description: str
+    location: str
+    starts_at: datetime
+    ends_at: datetime
+    time_zone: str
+    currency_code: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    def __post_init__(self) -> None:
+        if self.ends_at <= self.starts_at:
+            raise InvalidEventTimes.of("ends_at")
+        money.exponent(self.currency_code)
+        check_time_zone(self.time_zone)
+
+
+@dataclass(frozen=True, slots=True)
+class TicketType:
+    """One kind of ticket: its price in minor units, its stock and when it is sold."""
+
+    id: str
+    event_id: str
+    name: str
+    price_minor: int
+    currency_code: str
+    total_stock: int
+    remaining: int
+    sales_start: datetime | None
+    sales_end: datetime | None
+    max_per_order: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    def __post_init__(self) -> None:
+        if self.sales_start and self.sales_end and self.sales_end <= self.sales_start:
+            raise InvalidSalesWindow.of("sales_end")
+
+
+def check_time_zone(name: str) -> None:
+    """Raise UnknownTimeZone unless the IANA database knows the zone."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UnknownTimeZone.of("time_zone") from None
+
+
+def move(event: Event, state: EventState) -> Event:
+    """The event in another state; the same event when it is there already."""
+    if event.state is state:
+        return event
+    if state not in TRANSITIONS[event.state]:
+        raise EventIsFinal
+    return replace(event, state=state)
+
+
+def publish(event: Event, *, has_ticket_types: bool, now: datetime) -> Event:
+    """Put a draft on sale."""
+    published = move(event, EventState.PUBLISHED)
+    if published is not event and not has_ticket_types:
+        raise EventWithoutTicketTypes
+    if published is not event and event.ends_at <= now:
+        raise EventHasEnded
+    return published
+
+
+def unpublish(event: Event, *, in_use: bool) -> Event:
+    """Take an event off sale, which nobody has a ticket or a hold for."""
+    draft = move(event, EventState.DRAFT)
+    if draft is not event and in_use:
+        raise EventInUse
+    return draft
+
+
+def change(event: Event, changes: Mapping[str, Any], *, has_ticket_types: bool) -> Event:
+    """The event with some fields changed."""
+    check_changeable(event)
+    changed = replace(event, **changes)
+    if changed.currency_code != event.currency_code and has_ticket_types:
+        raise CurrencyIsFixed
+    return changed
+
+
+def check_changeable(event: Event) -> None:
+    """Raise EventIsFinal for an event that no longer changes."""
+    if not TRANSITIONS[event.state]:
+        raise EventIsFinal
+
+
+def price_in(currency_code: str, price: money.Money) -> int:
+    """The minor units of a price that must be in the event's currency."""
+    if price.currency_code != currency_code:
+        raise CurrencyMismatch.of(
+            "price.currency_code", f"The event's prices are in {currency_code}."
+        )
+    return price.minor
+
+
+def change_ticket_type(ticket_type: TicketType, changes: Mapping[str, Any]) -> TicketType:
+    """The ticket type with some fields changed; what is sold and held stays taken."""
+    taken = ticket_type.total_stock - ticket_type.remaining
+    total_stock = changes.get("total_stock", ticket_type.total_stock)
+    if total_stock < taken:
+        raise StockBelowSold(f"{taken} tickets of this type are sold or held.")
+    return replace(ticket_type, **{**changes, "remaining": total_stock - taken})

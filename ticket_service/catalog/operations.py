@@ -1,0 +1,254 @@
+"""Creating, changing, publishing and finding events."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kit import clock, paging
+from kit.auth import Caller
+from kit.database import Database, Transaction
+from kit.errors import check_version
+from kit.idempotency import Once
+from kit.ids import new_id
+from kit.money import Money
+from ticket_service.catalog import domain, store
+from ticket_service.catalog.domain import Event, EventState, TicketType
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An event as it is shown: with its ticket types."""
+
+    event: Event
+    ticket_types: Sequence[TicketType]
+
+
+async def create_event(
+    database: Database, organizer_id: str, values: Mapping[str, Any], once: Once[Listing]
+) -> Listing:
+    """Create a draft."""
+    now = clock.now()
+    draft = Event(
+        id=new_id("evt"),
+        organizer_id=organizer_id,
+        state=EventState.DRAFT,
+        version=1,
+        created_at=now,
+        updated_at=now,
+        **values,
+    )
+    columns = {"id": draft.id, "organizer_id": organizer_id, "state": draft.state, **values}
+    async with database.begin() as tx:
+        await once.claim(tx)
+        event = await store.insert_event(tx, columns)
+        return await once.record(tx, Listing(event, ()))
+
+
+async def get_event(database: Database, caller: Caller, event_id: str) -> Listing:
+    """One event as the caller may see it.
+
+    Raises:
+        EventNotFound: there is none, or it is somebody else's draft.
+    """
+    async with database.begin() as tx:
+        event = await store.get_event(tx, event_id)
+        if event is None or not _sees(caller, event):
+            raise domain.EventNotFound
+        return await _listing(tx, event)
+
+
+async def list_events(
+    database: Database,
+    caller: Caller,
+    *,
+    query: str,
+    starts_after: datetime | None,
+    starts_before: datetime | None,
+    state: str,
+    organizer_id: str,
+    page_size: int,
+    page_token: str,
+) -> tuple[list[Listing], str]:
+    """A page of the events that the caller may see, and the next page's token."""
+    size = paging.page_size(page_size)
+    question = f"{query}|{starts_after}|{starts_before}|{state}|{organizer_id}"
+    after = paging.decode(page_token, question, 2)
+    async with database.begin() as tx:
+        found = await store.list_events(
+            tx,
+            words=query.split(),
+            starts_after=starts_after,
+            starts_before=starts_before,
+            state=state,
+            organizer_id=organizer_id,
+            viewer_organizer_id=caller.organizer_id,
+            sees_all=caller.works_for(""),
+            after=after,
+            limit=size + 1,
+        )
+        events, token = paging.cut(found, size, question, lambda event: (event.starts_at, event.id))
+        types = await store.list_ticket_types(tx, [event.id for event in events])
+    return [Listing(event, types[event.id]) for event in events], token
+
+
+async def update_event(
+    database: Database, organizer_id: str, event_id: str, if_match: str, changes: Mapping[str, Any]
+) -> Listing:
+    """Change some fields of an event."""
+    async with database.begin() as tx:
+        event = await _own_event(tx, organizer_id, event_id)
+        check_version(if_match, event.version)
+        types = (await store.list_ticket_types(tx, [event_id]))[event_id]
+        changed = domain.change(event, changes, has_ticket_types=bool(types))
+        return Listing(await store.update_event(tx, changed), types)
+
+
+async def delete_event(database: Database, organizer_id: str, event_id: str, if_match: str) -> None:
+    """Delete a draft that has nothing sold or held."""
+    async with database.begin() as tx:
+        event = await _own_event(tx, organizer_id, event_id)
+        check_version(if_match, event.version)
+        if event.state is not EventState.DRAFT:
+            raise domain.EventNotDraft
+        if await store.is_in_use(tx, event_id):
+            raise domain.EventInUse
+        await store.delete_event(tx, event_id)
+
+
+async def publish_event(
+    database: Database, organizer_id: str, event_id: str, once: Once[Listing]
+) -> Listing:
+    """Put an event on sale."""
+    async with database.begin() as tx:
+        await once.claim(tx)
+        event = await _own_event(tx, organizer_id, event_id)
+        types = (await store.list_ticket_types(tx, [event_id]))[event_id]
+        published = domain.publish(event, has_ticket_types=bool(types), now=clock.now())
+        return await once.record(tx, await _store_move(tx, event, published))
+
+
+async def unpublish_event(
+    database: Database, organizer_id: str, event_id: str, once: Once[Listing]
+) -> Listing:
+    """Take an event off sale that nobody has a ticket or a hold for."""
+    async with database.begin() as tx:
+        await once.claim(tx)
+        event = await _own_event(tx, organizer_id, event_id)
+        draft = domain.unpublish(event, in_use=await store.is_in_use(tx, event_id))
+        return await once.record(tx, await _store_move(tx, event, draft))
+
+
+async def cancel_event(
+    database: Database, organizer_id: str, event_id: str, once: Once[Listing]
+) -> Listing:
+    """Call an event off. Its live holds come to nothing: they can no longer be converted."""
+    async with database.begin() as tx:
+        await once.claim(tx)
+        event = await _own_event(tx, organizer_id, event_id)
+        cancelled = domain.move(event, EventState.CANCELLED)
+        return await once.record(tx, await _store_move(tx, event, cancelled))
+
+
+async def end_events(database: Database) -> None:
+    """Move events whose end has passed out of the catalogue."""
+    async with database.begin() as tx:
+        await store.end_events(tx)
+
+
+async def create_ticket_type(
+    database: Database,
+    organizer_id: str,
+    event_id: str,
+    price: Money,
+    values: Mapping[str, Any],
+    once: Once[TicketType],
+) -> TicketType:
+    """Add a ticket type, all of it in stock."""
+    async with database.begin() as tx:
+        await once.claim(tx)
+        event = await _own_event(tx, organizer_id, event_id)
+        domain.check_changeable(event)
+        types = await store.lock_ticket_types(tx, event_id)
+        if len(types) >= domain.MAX_TICKET_TYPES:
+            raise domain.TooManyTicketTypes
+        ticket_type = await store.insert_ticket_type(
+            tx,
+            event,
+            {
+                "id": new_id("tt"),
+                "event_id": event_id,
+                "price_minor": domain.price_in(event.currency_code, price),
+                "remaining": values["total_stock"],
+                **values,
+            },
+        )
+        return await once.record(tx, ticket_type)
+
+
+async def get_ticket_type(
+    database: Database, caller: Caller, event_id: str, ticket_type_id: str
+) -> TicketType:
+    """One ticket type of an event that the caller may see."""
+    listing = await get_event(database, caller, event_id)
+    return _pick(listing.ticket_types, ticket_type_id)
+
+
+async def update_ticket_type(
+    database: Database,
+    organizer_id: str,
+    event_id: str,
+    ticket_type_id: str,
+    if_match: str,
+    price: Money | None,
+    changes: Mapping[str, Any],
+) -> TicketType:
+    """Change some fields of a ticket type; None as price leaves it as it is."""
+    async with database.begin() as tx:
+        event = await _own_event(tx, organizer_id, event_id)
+        domain.check_changeable(event)
+        ticket_type = _pick(await store.lock_ticket_types(tx, event_id), ticket_type_id)
+        check_version(if_match, ticket_type.version)
+        if price is not None:
+            changes = {**changes, "price_minor": domain.price_in(event.currency_code, price)}
+        changed = domain.change_ticket_type(ticket_type, changes)
+        return await store.update_ticket_type(tx, changed)
+
+
+async def delete_ticket_type(
+    database: Database, organizer_id: str, event_id: str, ticket_type_id: str, if_match: str
+) -> None:
+    """Delete a ticket type that was never held."""
+    async with database.begin() as tx:
+        await _own_event(tx, organizer_id, event_id)
+        ticket_type = _pick(await store.lock_ticket_types(tx, event_id), ticket_type_id)
+        check_version(if_match, ticket_type.version)
+        if await store.was_held(tx, ticket_type_id):
+            raise domain.TicketTypeInUse
+        await store.delete_ticket_type(tx, ticket_type_id)
+
+
+async def _own_event(tx: Transaction, organizer_id: str, event_id: str) -> Event:
+    event = await store.get_event(tx, event_id, lock=True)
+    if event is None or event.organizer_id != organizer_id:
+        raise domain.EventNotFound
+    return event
+
+
+async def _store_move(tx: Transaction, event: Event, moved: Event) -> Listing:
+    return await _listing(tx, event if moved is event else await store.update_event(tx, moved))
+
+
+async def _listing(tx: Transaction, event: Event) -> Listing:
+    return Listing(event, (await store.list_ticket_types(tx, [event.id]))[event.id])
+
+
+def _pick(ticket_types: Sequence[TicketType], ticket_type_id: str) -> TicketType:
+    for ticket_type in ticket_types:
+        if ticket_type.id == ticket_type_id:
+            return ticket_type
+    raise domain.TicketTypeNotFound
+
+
+def _sees(caller: Caller, event: Event) -> bool:
+    return event.state is not EventState.DRAFT or caller.works_for(event.organizer_id)

@@ -1,0 +1,190 @@
+"""Every SQL statement about events and ticket types."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, func, insert, or_, select, tuple_, update
+
+from kit.database import Transaction
+from ticket_service.catalog.domain import Event, EventState, TicketType
+from ticket_service.tables import events, hold_items, holds, ticket_types
+
+_TYPE = (*ticket_types.c, events.c.currency_code)
+
+
+async def insert_event(tx: Transaction, values: Mapping[str, Any]) -> Event:
+    """A new event, at version 1."""
+    return _event((await tx.execute(insert(events).values(values).returning(events))).one())
+
+
+async def get_event(tx: Transaction, event_id: str, *, lock: bool = False) -> Event | None:
+    """One event; locked against other changes if asked."""
+    query = select(events).where(events.c.id == event_id)
+    row = (await tx.execute(query.with_for_update() if lock else query)).first()
+    return _event(row) if row else None
+
+
+async def list_events(
+    tx: Transaction,
+    *,
+    words: Sequence[str],
+    starts_after: datetime | None,
+    starts_before: datetime | None,
+    state: str,
+    organizer_id: str,
+    viewer_organizer_id: str,
+    sees_all: bool,
+    after: Sequence[str] | None,
+    limit: int,
+) -> list[Event]:
+    """What the viewer may see and the filters admit, soonest first."""
+    query = select(events).order_by(events.c.starts_at, events.c.id).limit(limit)
+    for word in words:
+        text = events.c.title + " " + events.c.description + " " + events.c.location
+        query = query.where(text.icontains(word, autoescape=True))
+    if starts_after:
+        query = query.where(events.c.starts_at >= starts_after)
+    if starts_before:
+        query = query.where(events.c.starts_at < starts_before)
+    if organizer_id:
+        query = query.where(events.c.organizer_id == organizer_id)
+    if state:
+        query = query.where(events.c.state == state)
+    if not sees_all:
+        public = events.c.state != "DRAFT" if state else events.c.state == "PUBLISHED"
+        query = query.where(or_(public, events.c.organizer_id == viewer_organizer_id))
+    if after:
+        key = (datetime.fromisoformat(after[0]), after[1])
+        query = query.where(tuple_(events.c.starts_at, events.c.id) > key)
+    return [_event(row) for row in await tx.execute(query)]
+
+
+async def update_event(tx: Transaction, event: Event) -> Event:
+    """Store a changed event as its next version."""
+    values = {
+        name: getattr(event, name)
+        for name in (
+            "state",
+            "title",
+            "description",
+            "location",
+            "starts_at",
+            "ends_at",
+            "time_zone",
+            "currency_code",
+        )
+    }
+    changed = (
+        update(events)
+        .where(events.c.id == event.id)
+        .values(**values, version=events.c.version + 1, updated_at=func.now())
+    )
+    return _event((await tx.execute(changed.returning(events))).one())
+
+
+async def delete_event(tx: Transaction, event_id: str) -> None:
+    """Remove a draft with its ticket types and the holds that came to nothing."""
+    for table in (hold_items, holds, ticket_types):
+        await tx.execute(delete(table).where(table.c.event_id == event_id))
+    await tx.execute(delete(events).where(events.c.id == event_id))
+
+
+async def is_in_use(tx: Transaction, event_id: str) -> bool:
+    """Whether tickets of the event are held or sold.
+
+    Locks the ticket types, as a new hold does before it looks at the event's state: so no hold
+    slips in between this answer and the change that depends on it.
+    """
+    await lock_ticket_types(tx, event_id)
+    live = and_(holds.c.event_id == event_id, holds.c.state.in_(("ACTIVE", "CONVERTED")))
+    return bool((await tx.execute(select(select(holds.c.id).where(live).exists()))).scalar_one())
+
+
+async def end_events(tx: Transaction) -> int:
+    """Move published events whose end has passed to ENDED; answers how many."""
+    over = and_(events.c.state == "PUBLISHED", events.c.ends_at <= func.now())
+    ended = (
+        update(events)
+        .where(over)
+        .values(state="ENDED", version=events.c.version + 1, updated_at=func.now())
+    )
+    return (await tx.execute(ended)).rowcount
+
+
+async def insert_ticket_type(
+    tx: Transaction, event: Event, values: Mapping[str, Any]
+) -> TicketType:
+    """A new ticket type, at version 1."""
+    row = (await tx.execute(insert(ticket_types).values(values).returning(ticket_types))).one()
+    return TicketType(**row._asdict(), currency_code=event.currency_code)
+
+
+async def lock_ticket_types(tx: Transaction, event_id: str) -> list[TicketType]:
+    """An event's ticket types, locked in id order."""
+    query = (
+        select(*_TYPE)
+        .join(events)
+        .where(ticket_types.c.event_id == event_id)
+        .order_by(ticket_types.c.id)
+        .with_for_update(of=ticket_types)
+    )
+    return [_ticket_type(row) for row in await tx.execute(query)]
+
+
+async def list_ticket_types(
+    tx: Transaction, event_ids: Sequence[str]
+) -> dict[str, list[TicketType]]:
+    """The ticket types of some events, oldest first."""
+    query = (
+        select(*_TYPE)
+        .join(events)
+        .where(ticket_types.c.event_id.in_(event_ids))
+        .order_by(ticket_types.c.id)
+    )
+    found: dict[str, list[TicketType]] = {event_id: [] for event_id in event_ids}
+    for row in await tx.execute(query):
+        found[row.event_id].append(_ticket_type(row))
+    return found
+
+
+async def update_ticket_type(tx: Transaction, ticket_type: TicketType) -> TicketType:
+    """Store a changed ticket type, whose row is locked, as its next version."""
+    values = {
+        name: getattr(ticket_type, name)
+        for name in (
+            "name",
+            "price_minor",
+            "total_stock",
+            "remaining",
+            "sales_start",
+            "sales_end",
+            "max_per_order",
+        )
+    }
+    changed = (
+        update(ticket_types)
+        .where(ticket_types.c.id == ticket_type.id)
+        .values(**values, version=ticket_types.c.version + 1, updated_at=func.now())
+    )
+    row = (await tx.execute(changed.returning(ticket_types))).one()
+    return TicketType(**row._asdict(), currency_code=ticket_type.currency_code)
+
+
+async def was_held(tx: Transaction, ticket_type_id: str) -> bool:
+    """Whether any hold, live or past, names the ticket type."""
+    held = select(hold_items.c.hold_id).where(hold_items.c.ticket_type_id == ticket_type_id)
+    return bool((await tx.execute(select(held.exists()))).scalar_one())
+
+
+async def delete_ticket_type(tx: Transaction, ticket_type_id: str) -> None:
+    """Remove a ticket type that was never held."""
+    await tx.execute(delete(ticket_types).where(ticket_types.c.id == ticket_type_id))
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(**{**row._asdict(), "state": EventState(row.state)})
+
+
+def _ticket_type(row: Row[Any]) -> TicketType:
+    return TicketType(**row._asdict())

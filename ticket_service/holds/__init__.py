@@ -1,0 +1,1 @@
+"""Holds: what keeps a customer's tickets off sale while they pay."""

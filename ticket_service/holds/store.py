@@ -1,0 +1,192 @@
+"""Every SQL statement about holds and the stock they take.
+
+Locks are taken in one order everywhere: holds first, then ticket types by id.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Integer, Text, cast, func, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from kit.database import Transaction
+from ticket_service.holds.domain import Hold, HoldItem, HoldState, Stock
+from ticket_service.tables import hold_items, holds, ticket_types
+
+EXPIRY_BATCH = 1000
+
+
+async def lock_stock(tx: Transaction, event_id: str, ids: Sequence[str]) -> dict[str, Stock]:
+    """The ticket types of an event that have these ids, locked in id order."""
+    query = (
+        select(ticket_types)
+        .where(ticket_types.c.id.in_(ids), ticket_types.c.event_id == event_id)
+        .order_by(ticket_types.c.id)
+        .with_for_update()
+    )
+    return {
+        row.id: Stock(
+            ticket_type_id=row.id,
+            name=row.name,
+            price_minor=row.price_minor,
+            remaining=row.remaining,
+            max_per_order=row.max_per_order,
+            sales_start=row.sales_start,
+            sales_end=row.sales_end,
+        )
+        for row in await tx.execute(query)
+    }
+
+
+async def take_stock(tx: Transaction, quantities: Mapping[str, int]) -> None:
+    """Take tickets off sale. The rows are locked; the CHECK refuses what is not there."""
+    await _add_to_stock(tx, {key: -quantity for key, quantity in quantities.items()})
+
+
+async def return_stock(tx: Transaction, quantities: Mapping[str, int]) -> None:
+    """Put tickets back on sale."""
+    locked = (
+        select(ticket_types.c.id)
+        .where(ticket_types.c.id.in_(list(quantities)))
+        .order_by(ticket_types.c.id)
+        .with_for_update()
+    )
+    await tx.execute(locked)
+    await _add_to_stock(tx, quantities)
+
+
+async def _add_to_stock(tx: Transaction, changes: Mapping[str, int]) -> None:
+    given = func.unnest(
+        cast(list(changes), ARRAY(Text)), cast(list(changes.values()), ARRAY(Integer))
+    ).table_valued("id", "change", name="given")
+    await tx.execute(
+        update(ticket_types)
+        .where(ticket_types.c.id == given.c.id)
+        .values(remaining=ticket_types.c.remaining + cast(given.c.change, Integer))
+    )
+
+
+async def insert_hold(
+    tx: Transaction,
+    hold_id: str,
+    event_id: str,
+    currency_code: str,
+    items: tuple[HoldItem, ...],
+    lifetime: timedelta,
+    idempotency_key: str | None,
+    fingerprint: bytes | None,
+) -> Hold:
+    """A live hold, whose deadline is by the database's clock."""
+    row = (
+        await tx.execute(
+            insert(holds)
+            .values(
+                id=hold_id,
+                event_id=event_id,
+                state=HoldState.ACTIVE,
+                currency_code=currency_code,
+                expires_at=func.now() + lifetime,
+                idempotency_key=idempotency_key,
+                fingerprint=fingerprint,
+            )
+            .returning(holds.c.expires_at, holds.c.created_at)
+        )
+    ).one()
+    await tx.execute(
+        insert(hold_items),
+        [
+            {
+                "hold_id": hold_id,
+                "ticket_type_id": item.ticket_type_id,
+                "event_id": event_id,
+                "position": position,
+                "ticket_type_name": item.ticket_type_name,
+                "quantity": item.quantity,
+                "unit_price_minor": item.unit_price_minor,
+            }
+            for position, item in enumerate(items)
+        ],
+    )
+    return Hold(
+        hold_id, event_id, HoldState.ACTIVE, currency_code, items, row.expires_at, row.created_at
+    )
+
+
+async def find_by_key(tx: Transaction, idempotency_key: str) -> tuple[Hold, bytes] | None:
+    """The hold that an idempotency key made, and its request's fingerprint."""
+    query = select(holds.c.id, holds.c.fingerprint).where(
+        holds.c.idempotency_key == idempotency_key
+    )
+    row = (await tx.execute(query)).first()
+    hold = await get_hold(tx, row.id) if row else None
+    return (hold, row.fingerprint) if row and hold else None
+
+
+async def get_hold(tx: Transaction, hold_id: str, *, lock: bool = False) -> Hold | None:
+    """One hold with its items; locked if asked."""
+    query = select(holds).where(holds.c.id == hold_id)
+    row = (await tx.execute(query.with_for_update() if lock else query)).first()
+    if row is None:
+        return None
+    items = (
+        select(hold_items).where(hold_items.c.hold_id == hold_id).order_by(hold_items.c.position)
+    )
+    found = tuple(
+        HoldItem(i.ticket_type_id, i.ticket_type_name, i.quantity, i.unit_price_minor)
+        for i in await tx.execute(items)
+    )
+    return Hold(
+        id=row.id,
+        event_id=row.event_id,
+        state=HoldState(row.state),
+        currency_code=row.currency_code,
+        items=found,
+        expires_at=row.expires_at,
+        created_at=row.created_at,
+        order_id=row.order_id,
+    )
+
+
+async def set_state(
+    tx: Transaction, hold_id: str, state: HoldState, order_id: str | None = None
+) -> None:
+    """Move a locked hold."""
+    values: dict[str, Any] = {"state": state}
+    if order_id is not None:
+        values["order_id"] = order_id
+    await tx.execute(update(holds).where(holds.c.id == hold_id).values(values))
+
+
+async def expire_due(tx: Transaction) -> dict[str, int]:
+    """Expire holds whose deadline has passed, oldest first; answers the stock they give back."""
+    due = (
+        select(holds.c.id)
+        .where(holds.c.state == HoldState.ACTIVE, holds.c.expires_at <= func.now())
+        .order_by(holds.c.expires_at)
+        .limit(EXPIRY_BATCH)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    expired = (
+        update(holds)
+        .where(holds.c.id == due.c.id)
+        .values(state=HoldState.EXPIRED)
+        .returning(holds.c.id)
+        .cte("expired")
+    )
+    freed = (
+        select(hold_items.c.ticket_type_id, func.sum(hold_items.c.quantity).label("quantity"))
+        .join(expired, hold_items.c.hold_id == expired.c.id)
+        .group_by(hold_items.c.ticket_type_id)
+    )
+    return {row.ticket_type_id: row.quantity for row in await tx.execute(freed)}
+
+
+async def next_due_in_s(tx: Transaction) -> float | None:
+    """Seconds until the next deadline, by the database's clock; None without live holds."""
+    query = select(func.extract("epoch", func.min(holds.c.expires_at) - func.now())).where(
+        holds.c.state == HoldState.ACTIVE
+    )
+    seconds = (await tx.execute(query)).scalar_one()
+    return None if seconds is None else float(seconds)
