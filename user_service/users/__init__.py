@@ -1,0 +1,1 @@
+"""Organizers, and the people who sign in for them."""
