@@ -1,0 +1,1 @@
+"""HTTP in, gRPC out; owns no data and no business rule, and knows no ticketing."""

@@ -1,0 +1,34 @@
+"""Starts the gateway as a process of its own; nothing else."""
+
+import sys
+
+from granian import Granian
+from granian.constants import Interfaces
+
+from gateway.settings import Settings
+from kit.settings import Environment, InvalidSetting
+
+_GRACE_S = 5
+
+
+def main() -> None:
+    """Serve until SIGINT or SIGTERM; the requests at work are answered first."""
+    try:
+        settings = Settings.load(Environment())
+    except InvalidSetting as error:
+        sys.exit(str(error))
+    Granian(
+        "gateway.app:create",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        workers_kill_timeout=settings.call_timeout_s + _GRACE_S,
+        websockets=False,
+        log_access=False,
+    ).serve()
+
+
+if __name__ == "__main__":
+    main()

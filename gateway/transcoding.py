@@ -1,0 +1,99 @@
+"""Answers HTTP requests with RPCs: finds the route, lets the caller pass, binds, calls, encodes."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from urllib.parse import quote
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.binding import Binding
+from gateway.calls import Call, Mesh
+from gateway.credentials import authorize
+from gateway.problems import MethodNotAllowed, UriTooLong, problem_response
+from gateway.responses import responder
+from gateway.routes import Route, RouteTable
+from kit import telemetry
+from kit.auth import TokenVerifier
+from kit.errors import TesseraError
+from kit.rpc_server import Internal
+
+Page = Callable[[Request], Awaitable[Response]]
+
+_MAX_URI_BYTES = 8192
+
+
+class Endpoint:
+    """One route at work."""
+
+    def __init__(
+        self, route: Route, mesh: Mesh, verifier: TokenVerifier, call_timeout_s: float
+    ) -> None:
+        self._route = route
+        self._verifier = verifier
+        self._binding = Binding(route)
+        self._call = Call(route, mesh, call_timeout_s)
+        self._respond = responder(route)
+
+    @property
+    def route(self) -> Route:
+        return self._route
+
+    async def answer(self, request: Request, path_values: list[str]) -> Response:
+        authorization = request.headers.get("authorization", "")
+        await authorize(self._route.access, authorization, self._verifier)
+        message = await self._binding.read(request, path_values)
+        answer = await self._call(message, authorization, request.receive)
+        return self._respond(answer)
+
+
+class Transcoder:
+    """The ASGI application behind the middleware: pages of the gateway's own, and the RPCs.
+
+    Whatever goes wrong leaves as a problem; what nobody planned for is logged, and leaves as a bare
+    INTERNAL.
+    """
+
+    def __init__(self, pages: Mapping[str, Page], endpoints: Sequence[Endpoint]) -> None:
+        self._pages = {path.encode(): page for path, page in pages.items()}
+        self._table = RouteTable(endpoint.route for endpoint in endpoints)
+        self._endpoints = {endpoint.route.key: endpoint for endpoint in endpoints}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return
+        except TesseraError as error:
+            response = problem_response(error)
+        except Exception:
+            telemetry.log.exception("request failed", method=request.method, path=scope["path"])
+            response = problem_response(Internal())
+        if request.method == "HEAD":
+            response.body = b""  # the headers, Content-Length too, stay those of the GET
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        path = raw_path(request.scope)
+        if len(path) + len(request.scope["query_string"]) > _MAX_URI_BYTES:
+            raise UriTooLong
+        verb = "GET" if request.method == "HEAD" else request.method
+        if page := self._pages.get(path):
+            _check_method(verb, ["GET"])
+            return await page(request)
+        routes, path_values = self._table.find(path)
+        _check_method(verb, routes)
+        return await self._endpoints[routes[verb].key].answer(request, path_values)
+
+
+def raw_path(scope: Scope) -> bytes:
+    """The path as it was sent: an encoded slash is part of a segment, and ends none."""
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    return raw.partition(b"?")[0]
+
+
+def _check_method(verb: str, allowed: Collection[str]) -> None:
+    if verb not in allowed:
+        verbs = {*allowed, "HEAD"} if "GET" in allowed else {*allowed}
+        raise MethodNotAllowed(headers={"Allow": ", ".join(sorted(verbs))})
