@@ -33,12 +33,15 @@ class Queue:
     """A service's durable queue for one routing key: `notification_service.payment.succeeded`.
 
     A message whose handler fails comes back after each of the delays in turn; after the last it
-    rests in `<name>.dead`.
+    rests in `<name>.dead`. Handlers start in the order in which the messages came; with a
+    concurrency of 1 they also finish in it, failures apart.
     """
 
     service: str
     routing_key: str
     retry_delays_s: tuple[float, ...] = (1, 5, 30, 120, 600)
+    concurrency: int = 10  # how many of its messages one process handles at a time
+    handler_timeout_s: float = 120
 
     @property
     def name(self) -> str:
@@ -65,11 +68,20 @@ class Broker(Protocol):
     async def consume(self, queue: Queue, handler: Handler) -> None:
         """Declare a queue and have each of its messages handled.
 
-        A message is acknowledged when the handler returns. Survives lost connections.
+        Returns once the queue takes messages, or at the first sign that the broker is away: then
+        the queue is declared as soon as it is back. A message is acknowledged when the handler
+        returns. Survives lost connections.
+
+        Raises:
+            InvalidSetting: the broker's address or credentials cannot be right.
         """
 
     async def dead_letters(self, queue: Queue) -> int:
-        """How many messages rest in the queue's dead letters."""
+        """How many messages rest in the queue's dead letters.
+
+        Raises:
+            BrokerUnavailable: it did not answer in time.
+        """
 
     async def close(self) -> None:
         """Stop consuming, let running handlers finish, disconnect."""
