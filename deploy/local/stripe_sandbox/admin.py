@@ -114,8 +114,10 @@ class Admin:
         given = await _body(request)
         with self.store.transaction() as tx:
             current = deliveries.endpoint(tx)
-            url = given.get("url", current.url)
-            deliveries.set_endpoint(tx, url, given.get("secret", current.secret))
+            url, secret = given.get("url", current.url), given.get("secret", current.secret)
+            if not isinstance(url, str | None) or not isinstance(secret, str):
+                raise invalid_request("url is a string or null, secret is a string")
+            deliveries.set_endpoint(tx, url, secret)
             deliveries.retry_all_now(tx)
         self.on_change()
         return JSONResponse({"url": url})

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
 from starlette.applications import Starlette
@@ -34,6 +35,8 @@ from deploy.local.stripe_sandbox.schedule import Action, Scheduler
 from deploy.local.stripe_sandbox.settings import SandboxSettings, load_keys
 from deploy.local.stripe_sandbox.store import Store, Transaction
 from deploy.local.stripe_sandbox.webhooks import WebhookSender
+
+logger = structlog.get_logger()
 
 OPERATIONS: tuple[tuple[str, str, Operation], ...] = (
     ("POST", "/payment_intents", payment_intents.create),
@@ -158,7 +161,11 @@ async def _in_background(*works: Callable[[], Awaitable[None]]) -> AsyncIterator
     """Run `works` for as long as the context lasts; what one of them raises comes out of it."""
 
     async def run(work: Callable[[], Awaitable[None]]) -> None:
-        await work()
+        try:
+            await work()
+        except Exception:
+            logger.exception("stripe sandbox background work failed")
+            raise
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(run(work)) for work in works]
@@ -184,5 +191,5 @@ async def serve(settings: SandboxSettings, host: str, port: int) -> None:
         await asyncio.shield(serving)
     finally:
         if not serving.done():
-            server.stop()
+            server.stop()  # type: ignore[no-untyped-call] # granian leaves it untyped
             await serving

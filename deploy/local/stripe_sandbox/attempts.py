@@ -50,11 +50,13 @@ def start(
     intent["last_payment_error"] = None
     intent["next_action"] = None
     if TYPES[method["type"]].flow == "debit":
-        return _start_debit(tx, intent, method)
+        _start_debit(tx, intent, method)
+        return None
     if _needs_the_customer(method):
         if not may_ask:
             return _decline(tx, intent, method, AUTHENTICATION_REQUIRED)
-        return _ask(tx, intent, origin)
+        _ask(tx, intent, origin)
+        return None
     return _charge(tx, intent, method)
 
 

@@ -30,36 +30,27 @@ from deploy.local.stripe_sandbox.store import Transaction, new_id
 CAPTURE_METHODS = ("automatic", "automatic_async", "manual")
 CANCELLATION_REASONS = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
 
-COMMON = {
-    "amount", "currency", "description", "expand", "metadata", "payment_method",
-    "payment_method_data", "payment_method_options", "payment_method_types", "receipt_email",
-    "setup_future_usage", "shipping", "statement_descriptor", "statement_descriptor_suffix",
-}  # fmt: skip
-CONFIRMATION = frozenset(
-    ("return_url", "off_session", "error_on_requires_action", "use_stripe_sdk", "mandate_data")
-)
+# What API version `settings.API_VERSION` knows and the sandbox understands. That version has no
+# `payment_method_types` in requests any more; `allowed_payment_method_types` took its place.
+COMMON = frozenset({
+    "allowed_payment_method_types", "capture_method", "description",
+    "excluded_payment_method_types", "expand", "payment_method", "payment_method_data",
+    "payment_method_options", "receipt_email", "setup_future_usage", "shipping",
+})  # fmt: skip
+CONFIRMATION = frozenset({
+    "error_on_requires_action", "mandate_data", "off_session", "return_url", "use_stripe_sdk",
+})  # fmt: skip
+DESCRIPTION = frozenset({
+    "amount", "currency", "metadata", "statement_descriptor", "statement_descriptor_suffix",
+})  # fmt: skip
 KNOWN_AT_CREATE = (
     COMMON
     | CONFIRMATION
-    | {
-        "automatic_payment_methods",
-        "capture_method",
-        "confirm",
-        "confirmation_method",
-    }
+    | DESCRIPTION
+    | {"automatic_payment_methods", "confirm", "confirmation_method"}
 )
-KNOWN_AT_UPDATE = COMMON | {"capture_method", "client_secret"}
-KNOWN_AT_CONFIRM = CONFIRMATION | {
-    "capture_method",
-    "client_secret",
-    "expand",
-    "payment_method",
-    "payment_method_data",
-    "payment_method_options",
-    "receipt_email",
-    "setup_future_usage",
-    "shipping",
-}
+KNOWN_AT_UPDATE = COMMON | DESCRIPTION | {"client_secret"}
+KNOWN_AT_CONFIRM = COMMON | CONFIRMATION | {"client_secret"}
 
 
 def create(tx: Transaction, call: Call) -> JsonObject:
@@ -91,6 +82,9 @@ def _new(tx: Transaction, given: JsonObject) -> JsonObject:
     return {
         "id": intent_id,
         "object": "payment_intent",
+        "allowed_payment_method_types": (
+            params.texts(given, "allowed_payment_method_types") or None
+        ),
         "amount": amount,
         "amount_capturable": 0,
         "amount_details": {"tip": {}},
@@ -107,6 +101,9 @@ def _new(tx: Transaction, given: JsonObject) -> JsonObject:
         "currency": currency,
         "customer": None,
         "description": params.text(given, "description"),
+        "excluded_payment_method_types": (
+            params.texts(given, "excluded_payment_method_types") or None
+        ),
         "last_payment_error": None,
         "latest_charge": None,
         "livemode": False,
@@ -133,16 +130,9 @@ def _new(tx: Transaction, given: JsonObject) -> JsonObject:
 
 
 def _automatic_payment_methods(given: JsonObject) -> JsonObject | None:
-    """On unless types are listed: the default since API version 2023-08-16."""
+    """On unless switched off: the default since API version 2023-08-16."""
     settings = params.group(given, "automatic_payment_methods")
-    enabled = params.boolean(settings, "enabled", default="payment_method_types" not in given)
-    if enabled and "payment_method_types" in given:
-        raise invalid_request(
-            "You may only specify one of these parameters: automatic_payment_methods,"
-            " payment_method_types.",
-            param="payment_method_types",
-        )
-    if not enabled:
+    if not params.boolean(settings, "enabled", default=True):
         return None
     redirects = params.choice(settings, "allow_redirects", ("always", "never")) or "always"
     return {"allow_redirects": redirects, "enabled": True}
@@ -151,40 +141,37 @@ def _automatic_payment_methods(given: JsonObject) -> JsonObject | None:
 def _method_types(
     given: JsonObject, currency: str, capture_method: str, automatic: JsonObject | None
 ) -> list[str]:
-    if automatic is None:
-        types = params.texts(given, "payment_method_types") or ["card"]
-        for name in types:
-            _check_type(name, currency, capture_method)
-        return types
-    allows_redirects = automatic["allow_redirects"] == "always"
-    return [
+    """Of the types allowed, those that fit the currency and the way of capturing."""
+    default = list(TYPES) if automatic else ["card"]
+    allowed = _known_types(given, "allowed_payment_method_types") or default
+    excluded = _known_types(given, "excluded_payment_method_types")
+    redirects = automatic is None or automatic["allow_redirects"] == "always"
+    fitting = [
         name
         for name, kind in TYPES.items()
-        if (kind.currencies is None or currency in kind.currencies)
+        if name in allowed
+        and name not in excluded
+        and (kind.currencies is None or currency in kind.currencies)
         and (kind.can_be_authorized or capture_method != "manual")
-        and (kind.flow != "redirect" or allows_redirects)
+        and (kind.flow != "redirect" or redirects)
     ]
-
-
-def _check_type(name: str, currency: str, capture_method: str) -> None:
-    kind = TYPES.get(name)
-    if kind is None:
+    if not fitting:
         raise invalid_request(
-            f'The payment method type "{name}" is invalid.', param="payment_method_types"
-        )
-    if kind.currencies is not None and currency not in kind.currencies:
-        raise invalid_request(
-            f"The currency provided ({currency}) is invalid for one or more payment method types"
-            f" on this PaymentIntent: {name}.",
-            param="currency",
-            code="payment_intent_invalid_currency",
-        )
-    if capture_method == "manual" and not kind.can_be_authorized:
-        raise invalid_request(
-            f"The following payment method types cannot be used with capture_method=manual: {name}",
-            param="capture_method",
+            "No valid payment method types for this Payment Intent. Please ensure that the types"
+            f" you allow are compatible with currency {currency} and capture_method"
+            f" {capture_method}.",
+            param="allowed_payment_method_types",
             code="payment_intent_incompatible_payment_method",
         )
+    return fitting
+
+
+def _known_types(given: JsonObject, name: str) -> list[str]:
+    types = params.texts(given, name)
+    for kind in types:
+        if kind not in TYPES:
+            raise invalid_request(f'The payment method type "{kind}" is invalid.', param=name)
+    return types
 
 
 def load(tx: Transaction, call: Call) -> JsonObject:

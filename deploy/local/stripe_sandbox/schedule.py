@@ -17,7 +17,7 @@ def after(tx: Transaction, seconds: float, action: str, object_id: str) -> None:
 
 
 def advance(tx: Transaction, object_id: str | None, *, but_not: str) -> int:
-    """Make what is scheduled (for one object, or all) due now, less one action; answers how much."""
+    """Make what is scheduled, for one object or all, due now; answers how much that is."""
     changed = tx.sql.execute(
         "UPDATE timers SET due = ? WHERE action <> ? AND (? IS NULL OR object = ?)",
         (tx.now, but_not, object_id, object_id),

@@ -145,7 +145,10 @@ class Store:
         self._clock = clock
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         self._sql = sqlite3.connect(
-            settings.data_dir / "stripe.sqlite3", isolation_level=None, check_same_thread=False
+            settings.data_dir / "stripe.sqlite3",
+            timeout=1.0,
+            isolation_level=None,
+            check_same_thread=False,
         )
         # A second sandbox on the same folder would forget the first one's money: lock it out.
         self._sql.execute("PRAGMA locking_mode = EXCLUSIVE")

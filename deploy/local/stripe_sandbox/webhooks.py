@@ -128,5 +128,5 @@ class WebhookSender:
         if delivery.attempts + 1 >= self._settings.webhook_max_attempts:
             return None
         # 2**30 first retries are longer than any longest one; more would only overflow.
-        delay = self._settings.webhook_first_retry * 2 ** min(delivery.attempts, 30)
+        delay = self._settings.webhook_first_retry * 2.0 ** min(delivery.attempts, 30)
         return self._store.now() + min(delay, self._settings.webhook_longest_retry)
