@@ -1,6 +1,6 @@
-"""Alembic's way in."""
+"""Runs the migrations of user_service."""
 
-from kit import migrations
+from kit.migrations import run
 from user_service.tables import metadata
 
-migrations.run(metadata)
+run(metadata)
