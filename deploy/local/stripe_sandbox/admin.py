@@ -91,7 +91,11 @@ class Admin:
         return self._faults()
 
     def _faults(self) -> Response:
-        return JSONResponse(asdict(self.faults))
+        shown = {
+            "calls": [asdict(fault) for fault in self.faults.calls],
+            "webhooks": [asdict(fault) for fault in self.faults.webhooks],
+        }
+        return JSONResponse(shown)
 
     async def add_call_fault(self, request: Request) -> Response:
         _add(self.faults.calls, _fault(CallFault, await _body(request)))
@@ -102,8 +106,7 @@ class Admin:
         return self._faults()
 
     async def clear_faults(self, _: Request) -> Response:
-        self.faults.calls.clear()
-        self.faults.webhooks.clear()
+        self.faults.clear()
         return self._faults()
 
     async def list_webhooks(self, _: Request) -> Response:

@@ -123,7 +123,7 @@ class Api:
         """None: the caller hears nothing."""
         with self._in_flight.hold(incoming.attempt):
             if incoming.fault is not None and incoming.fault.action == "delay":
-                await asyncio.sleep(incoming.fault.seconds)
+                await self._faults.hold_back(incoming.fault.seconds)
             if incoming.is_spoiled("before", "drop", "hang"):
                 answer = None
             else:

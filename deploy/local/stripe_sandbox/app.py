@@ -105,7 +105,13 @@ def build_app(settings: SandboxSettings) -> Starlette:
             yield
         store.close()
 
-    cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["Request-Id"],
+    )
     return Starlette(
         routes=[
             Mount("/v1", routes=_api_routes(api), middleware=[cors]),

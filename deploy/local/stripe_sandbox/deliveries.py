@@ -8,6 +8,7 @@ from deploy.local.stripe_sandbox.faults import WebhookFault
 from deploy.local.stripe_sandbox.store import Transaction
 
 MAX_LISTED = 1000
+REMEMBERED_SECONDS = 86_400.0
 COLUMNS = ("id", "event", "type", "state", "due", "attempts", "last_error")
 
 
@@ -122,6 +123,14 @@ def record_failure(tx: Transaction, delivery: Delivery, why: str, retry_at: floa
 def retry_all_now(tx: Transaction) -> None:
     """Whatever is waiting is sent at once: the endpoint changed, or the process started again."""
     tx.sql.execute("UPDATE deliveries SET due = ? WHERE state = 'pending'", (tx.now,))
+
+
+def forget_delivered(tx: Transaction) -> None:
+    """Those of another day; their events stay."""
+    tx.sql.execute(
+        "DELETE FROM deliveries WHERE state = 'delivered' AND due < ?",
+        (tx.now - REMEMBERED_SECONDS,),
+    )
 
 
 def release(tx: Transaction) -> None:

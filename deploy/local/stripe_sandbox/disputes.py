@@ -1,5 +1,6 @@
 """Disputes: the customer's bank takes the money back and asks for evidence."""
 
+import copy
 from typing import Literal
 
 from deploy.local.stripe_sandbox import balance, charges, events, lists, params
@@ -37,7 +38,7 @@ def update(tx: Transaction, call: Call) -> JsonObject:
     params.refuse_unknown(call.params, ("evidence", "expand", "metadata", "submit"))
     dispute = retrieve(tx, call)
     _check_open(dispute)
-    before = dict(dispute)
+    before = copy.deepcopy(dispute)
     evidence = params.group(call.params, "evidence")
     dispute["metadata"] = params.merged_metadata(dispute["metadata"], call.params)
     dispute["evidence"] = {**dispute["evidence"], **evidence}
@@ -141,7 +142,7 @@ def _new(tx: Transaction, charge: JsonObject, reason: str, *, is_inquiry: bool) 
 
 def decide(tx: Transaction, dispute: JsonObject, verdict: Literal["won", "lost"]) -> None:
     """The bank's last word. A dispute that is won brings the money back, and the fee with it."""
-    before = dict(dispute)
+    before = copy.deepcopy(dispute)
     is_inquiry = dispute["status"].startswith("warning")
     dispute["status"] = "warning_closed" if is_inquiry else verdict
     if verdict == "won" and not is_inquiry:

@@ -3,8 +3,10 @@
 Faults live in memory: a restart clears them.
 """
 
+import asyncio
+import contextlib
 import fnmatch
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 MAX_FAULTS = 1000
@@ -49,12 +51,25 @@ class WebhookFault:
         return any(fnmatch.fnmatchcase(event_type, pattern) for pattern in self.types)
 
 
-@dataclass(slots=True)
 class Faults:
     """Those waiting for something to match; the oldest match wins."""
 
-    calls: list[CallFault] = field(default_factory=list)
-    webhooks: list[WebhookFault] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.calls: list[CallFault] = []
+        self.webhooks: list[WebhookFault] = []
+        self._cleared = asyncio.Event()
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more, and calls held back go on at once."""
+        self.calls.clear()
+        self.webhooks.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
+
+    async def hold_back(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._cleared.wait()
 
     def take_for_call(self, method: str, path: str) -> CallFault | None:
         for fault in self.calls:

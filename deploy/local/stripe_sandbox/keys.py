@@ -19,7 +19,8 @@ def authenticate(request: Request, given: JsonObject, keys: Keys) -> Caller:
     Raises:
         StripeError: 401.
     """
-    key = _key(request) or given.pop("key", None)
+    parameter = given.pop("key", None)
+    key = _key(request) or parameter
     if not isinstance(key, str) or not key:
         raise unauthorized(
             "You did not provide an API key. You need to provide your API key in the Authorization"

@@ -10,6 +10,7 @@ from deploy.local.stripe_sandbox.errors import (
     missing_parameter,
 )
 
+MAX_DIGITS = 15
 MAX_METADATA_KEYS = 50
 MAX_METADATA_KEY_LENGTH = 40
 MAX_METADATA_VALUE_LENGTH = 500
@@ -45,7 +46,8 @@ def integer(params: JsonObject, name: str) -> int | None:
     value = text(params, name)
     if value is None:
         return None
-    if not value.removeprefix("-").isdecimal() or not value.isascii():
+    digits = value.removeprefix("-")
+    if not digits.isdecimal() or not digits.isascii() or len(digits) > MAX_DIGITS:
         raise invalid_request(
             f"Invalid integer: {value}", param=name, code="parameter_invalid_integer"
         )

@@ -30,33 +30,40 @@ from deploy.local.stripe_sandbox.store import Transaction, new_id
 CAPTURE_METHODS = ("automatic", "automatic_async", "manual")
 CANCELLATION_REASONS = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
 
-# What API version `settings.API_VERSION` knows and the sandbox understands. That version has no
+# What API version `settings.API_VERSION` has and the sandbox understands. That version has no
 # `payment_method_types` in requests any more; `allowed_payment_method_types` took its place.
-COMMON = frozenset({
-    "allowed_payment_method_types", "capture_method", "description",
-    "excluded_payment_method_types", "expand", "payment_method", "payment_method_data",
+REVISABLE = frozenset({
+    "allowed_payment_method_types", "capture_method", "excluded_payment_method_types",
     "payment_method_options", "receipt_email", "setup_future_usage", "shipping",
 })  # fmt: skip
+METHOD = frozenset({"payment_method", "payment_method_data", "expand"})
 CONFIRMATION = frozenset({
     "error_on_requires_action", "mandate_data", "off_session", "return_url", "use_stripe_sdk",
 })  # fmt: skip
 DESCRIPTION = frozenset({
-    "amount", "currency", "metadata", "statement_descriptor", "statement_descriptor_suffix",
+    "amount", "currency", "description", "metadata", "statement_descriptor",
+    "statement_descriptor_suffix",
 })  # fmt: skip
-KNOWN_AT_CREATE = (
-    COMMON
-    | CONFIRMATION
-    | DESCRIPTION
-    | {"automatic_payment_methods", "confirm", "confirmation_method"}
-)
-KNOWN_AT_UPDATE = COMMON | DESCRIPTION | {"client_secret"}
-KNOWN_AT_CONFIRM = COMMON | CONFIRMATION | {"client_secret"}
+AT_CREATE_ONLY = frozenset({"automatic_payment_methods", "confirm", "confirmation_method"})
+KNOWN_AT_CREATE = REVISABLE | METHOD | CONFIRMATION | DESCRIPTION | AT_CREATE_ONLY
+KNOWN_AT_UPDATE = REVISABLE | METHOD | DESCRIPTION | {"client_secret"}
+KNOWN_AT_CONFIRM = REVISABLE | METHOD | CONFIRMATION | {"client_secret"}
+# What a page may say when it confirms: nothing about how the shop wants its money.
+KNOWN_FROM_PAGES = METHOD | {
+    "client_secret", "mandate_data", "receipt_email", "return_url", "shipping", "use_stripe_sdk",
+}  # fmt: skip
+
+# The values of `off_session` that say the customer is not there to authenticate.
+OFF_SESSION = ("true", "one_off", "recurring")
+TEXTS = ("description", "receipt_email", "setup_future_usage", "statement_descriptor",
+         "statement_descriptor_suffix")  # fmt: skip
 
 
 def create(tx: Transaction, call: Call) -> JsonObject:
     given = call.params
     params.refuse_unknown(given, KNOWN_AT_CREATE)
     intent = _new(tx, given)
+    _revise(intent, given)
     method = resolve(tx, given)
     if method is not None:
         attempts.check_method_type(intent, method["type"])
@@ -76,34 +83,28 @@ def _new(tx: Transaction, given: JsonObject) -> JsonObject:
     currency = params.required_text(given, "currency").lower()
     check_currency(currency)
     check_amount(amount, currency)
-    capture_method = params.choice(given, "capture_method", CAPTURE_METHODS) or "automatic_async"
-    automatic = _automatic_payment_methods(given)
     intent_id = new_id("pi")
     return {
         "id": intent_id,
         "object": "payment_intent",
-        "allowed_payment_method_types": (
-            params.texts(given, "allowed_payment_method_types") or None
-        ),
+        "allowed_payment_method_types": None,
         "amount": amount,
         "amount_capturable": 0,
         "amount_details": {"tip": {}},
         "amount_received": 0,
         "application": None,
         "application_fee_amount": None,
-        "automatic_payment_methods": automatic,
+        "automatic_payment_methods": _automatic_payment_methods(given),
         "canceled_at": None,
         "cancellation_reason": None,
-        "capture_method": capture_method,
+        "capture_method": "automatic_async",
         "client_secret": f"{intent_id}_secret_{new_id('')[1:]}",
         "confirmation_method": params.text(given, "confirmation_method") or "automatic",
         "created": int(tx.now),
         "currency": currency,
         "customer": None,
-        "description": params.text(given, "description"),
-        "excluded_payment_method_types": (
-            params.texts(given, "excluded_payment_method_types") or None
-        ),
+        "description": None,
+        "excluded_payment_method_types": None,
         "last_payment_error": None,
         "latest_charge": None,
         "livemode": False,
@@ -112,16 +113,16 @@ def _new(tx: Transaction, given: JsonObject) -> JsonObject:
         "on_behalf_of": None,
         "payment_method": None,
         "payment_method_configuration_details": None,
-        "payment_method_options": dict(params.group(given, "payment_method_options")),
-        "payment_method_types": _method_types(given, currency, capture_method, automatic),
+        "payment_method_options": {},
+        "payment_method_types": [],
         "processing": None,
-        "receipt_email": params.text(given, "receipt_email"),
+        "receipt_email": None,
         "review": None,
-        "setup_future_usage": params.text(given, "setup_future_usage"),
-        "shipping": params.group(given, "shipping") or None,
+        "setup_future_usage": None,
+        "shipping": None,
         "source": None,
-        "statement_descriptor": params.text(given, "statement_descriptor"),
-        "statement_descriptor_suffix": params.text(given, "statement_descriptor_suffix"),
+        "statement_descriptor": None,
+        "statement_descriptor_suffix": None,
         "status": "requires_payment_method",
         "transfer_data": None,
         "transfer_group": None,
@@ -138,13 +139,31 @@ def _automatic_payment_methods(given: JsonObject) -> JsonObject | None:
     return {"allow_redirects": redirects, "enabled": True}
 
 
-def _method_types(
-    given: JsonObject, currency: str, capture_method: str, automatic: JsonObject | None
-) -> list[str]:
+def _revise(intent: JsonObject, given: JsonObject) -> None:
+    """Take over what may be said at any call, and find the types of method that fit it."""
+    for name in TEXTS:
+        if name in given:
+            intent[name] = params.text(given, name)
+    if "shipping" in given:
+        intent["shipping"] = params.group(given, "shipping") or None
+    for name in ("allowed_payment_method_types", "excluded_payment_method_types"):
+        if name in given:
+            intent[name] = _known_types(given, name) or None
+    options = params.group(given, "payment_method_options")
+    for kind in options:
+        params.choice(params.group(options, kind), "capture_method", CAPTURE_METHODS)
+    intent["payment_method_options"] = {**intent["payment_method_options"], **options}
+    capture_method = params.choice(given, "capture_method", CAPTURE_METHODS)
+    intent["capture_method"] = capture_method or intent["capture_method"]
+    intent["payment_method_types"] = _fitting_types(intent)
+
+
+def _fitting_types(intent: JsonObject) -> list[str]:
     """Of the types allowed, those that fit the currency and the way of capturing."""
-    default = list(TYPES) if automatic else ["card"]
-    allowed = _known_types(given, "allowed_payment_method_types") or default
-    excluded = _known_types(given, "excluded_payment_method_types")
+    currency, capture_method = intent["currency"], intent["capture_method"]
+    automatic = intent["automatic_payment_methods"]
+    allowed = intent["allowed_payment_method_types"] or (list(TYPES) if automatic else ["card"])
+    excluded = intent["excluded_payment_method_types"] or []
     redirects = automatic is None or automatic["allow_redirects"] == "always"
     fitting = [
         name
@@ -212,6 +231,9 @@ def update(tx: Transaction, call: Call) -> JsonObject:
     intent = load(tx, call)
     if "amount" in given or "currency" in given:
         _change_amount(intent, given)
+    if "capture_method" in given:
+        intent_states.require(intent, intent_states.CHANGEABLE, "updated")
+    _revise(intent, given)
     method = resolve(tx, given)
     if method is not None:
         intent_states.require(intent, intent_states.CHANGEABLE, "updated")
@@ -220,9 +242,6 @@ def update(tx: Transaction, call: Call) -> JsonObject:
         intent_states.move(intent, "requires_confirmation")
         intent["next_action"] = None
     intent["metadata"] = params.merged_metadata(intent["metadata"], given)
-    for name in ("description", "receipt_email", "statement_descriptor_suffix"):
-        if name in given:
-            intent[name] = params.text(given, name)
     tx.save(intent)
     return intent
 
@@ -241,9 +260,10 @@ def _change_amount(intent: JsonObject, given: JsonObject) -> None:
 
 
 def confirm(tx: Transaction, call: Call) -> JsonObject:
-    params.refuse_unknown(call.params, KNOWN_AT_CONFIRM)
+    params.refuse_unknown(call.params, KNOWN_FROM_PAGES if call.is_public else KNOWN_AT_CONFIRM)
     intent = load(tx, call)
     intent_states.require(intent, intent_states.CONFIRMABLE, "confirmed")
+    _revise(intent, call.params)
     method = resolve(tx, call.params)
     if method is None and intent["payment_method"] is not None:
         method = tx.get("payment_method", intent["payment_method"])
@@ -265,11 +285,8 @@ def _confirm(
     intent["_return_url"] = params.text(given, "return_url") or intent["_return_url"]
     if TYPES[method["type"]].flow == "redirect" and not intent["_return_url"]:
         raise missing_parameter("return_url")
-    if params.text(given, "receipt_email"):
-        intent["receipt_email"] = given["receipt_email"]
-    may_ask = not (
-        params.boolean(given, "off_session") or params.boolean(given, "error_on_requires_action")
-    )
+    is_away = params.text(given, "off_session") in OFF_SESSION
+    may_ask = not (is_away or params.boolean(given, "error_on_requires_action"))
     decline = attempts.start(tx, intent, method, origin=call.origin, may_ask=may_ask)
     if decline is not None:
         raise _declined(decline, intent, method)

@@ -42,6 +42,7 @@ class WebhookSender:
     async def run(self) -> None:
         """Send what is due, until cancelled."""
         with self._store.transaction() as tx:
+            deliveries.forget_delivered(tx)
             deliveries.release(tx)
             deliveries.retry_all_now(tx)
         try:

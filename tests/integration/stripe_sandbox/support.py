@@ -128,11 +128,23 @@ class Sandbox:
     def stripe(self) -> stripe.StripeClient:
         return self.client()
 
-    async def ask(self, path: str, **given: Any) -> Any:
+    async def ask(self, path: str, /, **given: Any) -> Any:
         """POST to `/_sandbox`."""
         response = await self.http.post(f"{self.url}/_sandbox{path}", json=given)
         response.raise_for_status()
         return response.json()
+
+    async def clear_faults(self) -> None:
+        (await self.http.delete(f"{self.url}/_sandbox/faults")).raise_for_status()
+
+    async def held_back(self, path_end: str) -> None:
+        """Wait until a delayed call has come in."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not any(
+                call["path"].endswith(path_end) and call.get("fault") == "delay"
+                for call in (await self.look("/calls"))["data"]
+            ):
+                pass
 
     async def look(self, path: str) -> Any:
         response = await self.http.get(f"{self.url}/_sandbox{path}")

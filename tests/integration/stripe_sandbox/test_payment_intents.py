@@ -188,6 +188,12 @@ async def test_amount_below_the_minimum_is_refused(
         ({"currency": "eur"}, "parameter_missing", "amount"),
         ({"amount": "500"}, "parameter_missing", "currency"),
         ({"amount": "ten", "currency": "eur"}, "parameter_invalid_integer", "amount"),
+        ({"amount": "9" * 30, "currency": "eur"}, "parameter_invalid_integer", "amount"),
+        (
+            {"amount": "500", "currency": "eur", "payment_method_options": {"card": "x"}},
+            None,
+            "card",
+        ),
         ({"amount": "-5", "currency": "eur"}, "parameter_invalid_integer", "amount"),
         ({"amount": "500", "currency": "xxx"}, None, "currency"),
         ({"amount": "100000000", "currency": "eur"}, "amount_too_large", "amount"),

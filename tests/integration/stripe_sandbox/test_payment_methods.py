@@ -98,6 +98,22 @@ async def test_types_depend_on_the_currency(sandbox: Sandbox) -> None:
     assert dollars.payment_method_types == ["card"]
 
 
+async def test_excluded_type_is_not_offered(sandbox: Sandbox) -> None:
+    intent = await sandbox.stripe.v1.payment_intents.create_async(
+        {"amount": 900, "currency": "eur", "excluded_payment_method_types": ["ideal", "eps"]}
+    )
+    assert intent.payment_method_types == ["card", "bancontact", "p24", "sepa_debit"]
+
+
+async def test_way_of_capturing_can_change_until_the_money_moves(sandbox: Sandbox) -> None:
+    intent = await sandbox.intent(manual=False)
+    changed = await sandbox.stripe.v1.payment_intents.update_async(
+        intent.id, {"capture_method": "manual"}
+    )
+    assert changed.payment_method_types == ["card"]
+    assert (await sandbox.confirm(changed)).status == "requires_capture"
+
+
 async def test_saved_payment_method_can_be_used_by_id(sandbox: Sandbox) -> None:
     method = await sandbox.stripe.v1.payment_methods.create_async(
         {"type": "card", "card": {"token": "tok_visa"}, "billing_details": {"name": "Ada"}}
