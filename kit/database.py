@@ -18,6 +18,8 @@ Transaction = AsyncConnection
 
 STATEMENT_TIMEOUT_MS = 10_000
 
+_CREATING = 7355609  # the advisory lock under which databases are created
+
 # Constraints get predictable names, so that migrations can speak of them.
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -121,10 +123,11 @@ def service_url(url: str, area: str) -> URL:
 
 
 async def ensure_database(url: URL) -> None:
-    """Create the database unless it is there."""
+    """Create the database unless it is there; replicas that start at once take turns."""
     engine = create_async_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _CREATING})
             exists = text("SELECT 1 FROM pg_database WHERE datname = :name")
             if (await connection.execute(exists, {"name": url.database})).first() is None:
                 quoted = engine.dialect.identifier_preparer.quote(url.database or "")

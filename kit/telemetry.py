@@ -23,7 +23,8 @@ def new_traceparent() -> str:
 def configure_logging(level: str = "INFO") -> None:
     """One line of JSON per event on standard error, or colours when a person is looking."""
     renderer: Any = (
-        structlog.dev.ConsoleRenderer()
+        # Not the rich traceback, which shows local variables: passwords among them.
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if sys.stderr.isatty()
         else structlog.processors.JSONRenderer()
     )
