@@ -19,7 +19,7 @@ SERVICES = ("user_service", "ticket_service", "payment_service", "notification_s
 
 
 def main() -> None:
-    """`revision SERVICE MESSAGE` writes the next migration; `check` compares all with the tables."""
+    """`revision SERVICE MESSAGE` writes the next migration; `check` compares all with tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     revision = actions.add_parser("revision", help="write the next migration of a service")

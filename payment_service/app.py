@@ -1,0 +1,77 @@
+"""Puts payment_service together."""
+
+import asyncio
+
+from tessera.payment.v1 import (
+    insights_service_pb2_grpc,
+    order_service_pb2_grpc,
+    webhook_service_pb2_grpc,
+)
+
+from kit import brokers, idempotency, outbox, service
+from kit.rpc_server import Guard
+from kit.service import Host, Service
+from payment_service.documents_client import DocumentsClient
+from payment_service.insights.rpc import InsightsRpc
+from payment_service.orders.rpc import Orders
+from payment_service.orders.tokens import OrderTokens
+from payment_service.payments import operations as payments
+from payment_service.payments import store as payment_store
+from payment_service.payments.rpc import Webhooks
+from payment_service.payments.stripe_api import StripeProvider
+from payment_service.settings import Settings
+from payment_service.tickets_client import TicketsClient
+
+RELAY_POLL_S = 2.0
+FORGETTING_EVERY_S = 3600
+WEBHOOKS_KEPT_DAYS = 30
+
+
+async def build(host: Host) -> Service:
+    """The service's RPCs and its background work."""
+    settings = Settings.read(host.environment)
+    database = host.database
+    provider = StripeProvider(
+        settings.stripe_secret_key,
+        settings.stripe_publishable_key,
+        settings.stripe_webhook_secret,
+        settings.stripe_api_base,
+    )
+    broker = brokers.connect(settings.amqp_url, settings.database_url)
+    tickets, documents = TicketsClient(host.mesh), DocumentsClient(host.mesh)
+    tokens = OrderTokens(settings.order_token_secret)
+    orders = Orders(database, provider, tickets, documents, tokens)
+
+    async def settle() -> None:
+        await payments.settle_due(database, provider, tickets)
+
+    async def relay() -> None:
+        if not await outbox.relay(database, broker):
+            await database.wait(outbox.SIGNAL, RELAY_POLL_S)
+
+    async def forget() -> None:
+        async with database.begin() as tx:
+            await idempotency.forget_old(tx)
+            await payment_store.forget_webhooks(tx, WEBHOOKS_KEPT_DAYS)
+        await asyncio.sleep(FORGETTING_EVERY_S)
+
+    async def stop() -> None:
+        await broker.close()
+        await provider.close()
+
+    return Service(
+        servicers=[
+            (orders, order_service_pb2_grpc.add_OrderServiceServicer_to_server),
+            (
+                Webhooks(database, provider),
+                webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server,
+            ),
+            (
+                InsightsRpc(database, tickets),
+                insights_service_pb2_grpc.add_InsightsServiceServicer_to_server,
+            ),
+        ],
+        guard=Guard(service.verifier(host.mesh), tokens.order_of),
+        workers={"settle": settle, "relay": relay, "forget": forget},
+        on_stop=stop,
+    )

@@ -1,0 +1,1 @@
+"""What an organizer wants to know about a sale."""

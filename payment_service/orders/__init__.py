@@ -1,0 +1,1 @@
+"""Orders: a hold, a customer and the money."""

@@ -1,0 +1,142 @@
+"""What an order is, and how it may change."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from kit.errors import FailedPrecondition, NotFound
+
+
+class OrderNotFound(NotFound):
+    """There is no such order."""
+
+
+class HoldGone(FailedPrecondition):
+    """The hold has expired or was released; hold the tickets again."""
+
+
+class HoldAlreadyOrdered(FailedPrecondition):
+    """Another order was made with this hold."""
+
+
+class OrderAlreadyPaid(FailedPrecondition):
+    """The order is paid."""
+
+
+class OrderExpired(FailedPrecondition):
+    """The order was not paid in time."""
+
+
+class OrderNotPaid(FailedPrecondition):
+    """The order has no tickets until it is paid."""
+
+
+class PaymentInProgress(FailedPrecondition):
+    """The payment is going through right now; look again in a moment."""
+
+
+class ForbiddenTransition(Exception):
+    """An order or payment was about to make a move that its table does not have."""
+
+
+class OrderState(StrEnum):
+    """Where an order is in its life."""
+
+    PENDING = "PENDING"
+    PAID = "PAID"
+    EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
+
+
+TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = {
+    OrderState.PENDING: frozenset({OrderState.PAID, OrderState.EXPIRED, OrderState.CANCELLED}),
+    OrderState.PAID: frozenset({OrderState.CANCELLED}),
+    OrderState.EXPIRED: frozenset(),
+    OrderState.CANCELLED: frozenset(),
+}
+
+
+class Fulfilment(StrEnum):
+    """How far ticket_service has come with the order's tickets.
+
+    ISSUING is stored before ticket_service is asked, so that a crash cannot hide tickets.
+    """
+
+    NONE = "NONE"
+    ISSUING = "ISSUING"
+    ISSUED = "ISSUED"
+    TAKEN_BACK = "TAKEN_BACK"
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who buys."""
+
+    email: str
+    full_name: str
+    phone_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    """Some tickets of one type; the price in minor units."""
+
+    ticket_type_id: str
+    ticket_type_name: str
+    quantity: int
+    unit_price_minor: int
+
+    @property
+    def amount_minor(self) -> int:
+        return self.quantity * self.unit_price_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one customer buys with one hold."""
+
+    id: str
+    code: str
+    state: OrderState
+    event_id: str
+    organizer_id: str
+    hold_id: str
+    currency_code: str
+    total_minor: int
+    customer: Customer
+    lines: tuple[OrderLine, ...]
+    fulfilment: Fulfilment
+    cancel_reason: str
+    expires_at: datetime
+    created_at: datetime
+    paid_at: datetime | None
+    fingerprint: bytes
+    idempotency_key: str | None
+
+    @property
+    def is_free(self) -> bool:
+        return self.total_minor == 0
+
+
+def check_move(order: Order, state: OrderState) -> None:
+    """Raise ForbiddenTransition for a move that the table does not have."""
+    if state not in TRANSITIONS[order.state]:
+        raise ForbiddenTransition(f"order {order.id}: {order.state} → {state}")
+
+
+def check_cancellable(order: Order) -> bool:
+    """Whether giving the order up changes anything.
+
+    Raises:
+        OrderAlreadyPaid, OrderExpired, PaymentInProgress: it is too late, or not the moment.
+    """
+    if order.state is OrderState.CANCELLED:
+        return False
+    if order.state is OrderState.PAID:
+        raise OrderAlreadyPaid
+    if order.state is OrderState.EXPIRED:
+        raise OrderExpired
+    if order.fulfilment is not Fulfilment.NONE:
+        raise PaymentInProgress
+    return True

@@ -1,0 +1,1 @@
+"""Payments: authorise, issue the tickets, capture; or nobody is charged."""

@@ -1,0 +1,37 @@
+"""What the payments need of a payment provider."""
+
+from typing import Protocol
+
+from payment_service.payments.domain import Intent, Payment, Report
+
+
+class PaymentProvider(Protocol):
+    """Authorises, captures, voids and refunds.
+
+    Every method raises PaymentProviderUnavailable when the outcome is unknown or may change, and
+    PaymentRefused when the provider has said no for good.
+    """
+
+    publishable_key: str
+    api_base: str
+
+    def check_amount(self, currency_code: str, minor: int) -> None:
+        """Raise AmountTooSmall or UnchargeableAmount for what cannot be charged to a card."""
+
+    async def create(self, payment: Payment) -> Intent:
+        """Prepare a payment that the customer then confirms in the browser."""
+
+    async def retrieve(self, provider_id: str) -> Intent:
+        """How the payment stands."""
+
+    async def capture(self, provider_id: str) -> Intent:
+        """Take the authorised money; a payment that was captured before stays captured."""
+
+    async def cancel(self, provider_id: str) -> Intent:
+        """Void the payment, unless it was charged before: the answer says which."""
+
+    async def refund(self, refund_id: str, provider_id: str) -> tuple[str, str]:
+        """Give all of a charge back; answers the provider's id and state of the refund."""
+
+    def verify(self, payload: bytes, signature: str) -> Report:
+        """Read a webhook, or raise InvalidSignature."""

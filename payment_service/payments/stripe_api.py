@@ -1,0 +1,160 @@
+"""Stripe: the only file that imports `stripe`."""
+
+import json
+from typing import Any
+
+import stripe
+
+from kit.money import Money
+from payment_service.payments.domain import (
+    AmountTooSmall,
+    Intent,
+    InvalidSignature,
+    Payment,
+    PaymentProviderUnavailable,
+    PaymentRefused,
+    Report,
+    UnchargeableAmount,
+)
+
+TIMEOUT_S = 10
+SIGNATURE_TOLERANCE_S = 300
+
+# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, in minor units.
+_MINIMUM = {
+    "AED": 200, "AUD": 50, "BGN": 100, "BRL": 50, "CAD": 50, "CHF": 50, "CZK": 1500, "DKK": 250,
+    "EUR": 50, "GBP": 30, "HKD": 400, "HUF": 17500, "INR": 50, "JPY": 50, "MXN": 1000, "MYR": 200,
+    "NOK": 300, "NZD": 50, "PLN": 200, "RON": 200, "SEK": 300, "SGD": 50, "THB": 1000, "USD": 50,
+}  # fmt: skip
+# https://docs.stripe.com/currencies#special-cases: Stripe writes these with two more decimals.
+_TWO_MORE_DECIMALS = frozenset({"ISK", "UGX"})
+# Stripe takes these with three decimals, of which the last is zero.
+_THREE_DECIMALS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+
+
+class StripeProvider:
+    """The payment provider that Tessera ships with."""
+
+    def __init__(
+        self, secret_key: str, publishable_key: str, webhook_secret: str, api_base: str
+    ) -> None:
+        self.publishable_key = publishable_key
+        self.api_base = api_base
+        self._webhook_secret = webhook_secret
+        self._http = stripe.HTTPXClient(timeout=TIMEOUT_S)
+        self._client = stripe.StripeClient(
+            secret_key,
+            base_addresses={"api": api_base},
+            http_client=self._http,
+            max_network_retries=1,
+        )
+
+    async def close(self) -> None:
+        """Close the connections to Stripe."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+
+    def check_amount(self, currency_code: str, minor: int) -> None:
+        least = _MINIMUM.get(currency_code, 1)
+        if minor < least:
+            raise AmountTooSmall(
+                f"The least that can be charged to a card is {Money(currency_code, least)}."
+            )
+        _amount(currency_code, minor)
+
+    async def create(self, payment: Payment) -> Intent:
+        intent = await _call(
+            self._client.v1.payment_intents.create_async(
+                params={
+                    "amount": _amount(payment.currency_code, payment.amount_minor),
+                    "currency": payment.currency_code.lower(),
+                    "capture_method": "manual",
+                    "automatic_payment_methods": {"enabled": True},
+                    "metadata": {"order_id": payment.order_id, "payment_id": payment.id},
+                },
+                options={"idempotency_key": payment.idempotency_key},
+            )
+        )
+        return _intent(intent)
+
+    async def retrieve(self, provider_id: str) -> Intent:
+        return _intent(await _call(self._client.v1.payment_intents.retrieve_async(provider_id)))
+
+    async def capture(self, provider_id: str) -> Intent:
+        return await self._settle(
+            provider_id, self._client.v1.payment_intents.capture_async(provider_id)
+        )
+
+    async def cancel(self, provider_id: str) -> Intent:
+        return await self._settle(
+            provider_id, self._client.v1.payment_intents.cancel_async(provider_id)
+        )
+
+    async def _settle(self, provider_id: str, call: Any) -> Intent:
+        """The answer of a call that Stripe refuses when an earlier one had its effect."""
+        try:
+            return _intent(await _call(call))
+        except PaymentRefused as refused:
+            if refused.metadata.get("code") != "payment_intent_unexpected_state":
+                raise
+            return await self.retrieve(provider_id)
+
+    async def refund(self, refund_id: str, provider_id: str) -> tuple[str, str]:
+        refund = await _call(
+            self._client.v1.refunds.create_async(
+                params={"payment_intent": provider_id, "metadata": {"refund_id": refund_id}},
+                options={"idempotency_key": refund_id},
+            )
+        )
+        return refund.id, refund.status or "pending"
+
+    def verify(self, payload: bytes, signature: str) -> Report:
+        try:
+            stripe.WebhookSignature.verify_header(
+                payload, signature, self._webhook_secret, SIGNATURE_TOLERANCE_S
+            )
+            event = json.loads(payload)
+            about = event["data"]["object"]
+            is_intent = about.get("object") == "payment_intent"
+            return Report(event["id"], event["type"], _read(about) if is_intent else None)
+        except (stripe.SignatureVerificationError, ValueError, KeyError, TypeError) as error:
+            raise InvalidSignature from error
+
+
+async def _call(call: Any) -> Any:
+    try:
+        return await call
+    except (stripe.CardError, stripe.InvalidRequestError) as error:
+        if error.code == "lock_timeout":
+            raise PaymentProviderUnavailable from error
+        about = {"code": error.code or "", "status": str(error.http_status)}
+        raise PaymentRefused(error.user_message or "", metadata=about) from error
+    except stripe.AuthenticationError as error:
+        raise PaymentProviderUnavailable("The payment provider refuses our key.") from error
+    except stripe.StripeError as error:
+        definite = isinstance(error, stripe.APIError) and (error.http_status or 0) >= 500
+        raise PaymentProviderUnavailable(
+            metadata={"definite": "yes"} if definite else None
+        ) from error
+
+
+def _intent(intent: Any) -> Intent:
+    return _read(intent.to_dict())
+
+
+def _read(intent: dict[str, Any]) -> Intent:
+    failure = intent.get("last_payment_error") or {}
+    return Intent(
+        provider_id=intent["id"],
+        payment_id=(intent.get("metadata") or {}).get("payment_id", ""),
+        status=intent["status"],
+        client_secret=intent.get("client_secret") or "",
+        decline_code=failure.get("decline_code") or failure.get("code") or "",
+    )
+
+
+def _amount(currency_code: str, minor: int) -> int:
+    if currency_code in _TWO_MORE_DECIMALS:
+        return minor * 100
+    if currency_code in _THREE_DECIMALS and minor % 10:
+        raise UnchargeableAmount
+    return minor

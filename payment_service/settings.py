@@ -1,0 +1,34 @@
+"""What can be set about payment_service."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from kit.settings import Environment
+
+STRIPE = "https://api.stripe.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read from the environment once, at start."""
+
+    stripe_secret_key: str
+    stripe_publishable_key: str
+    stripe_webhook_secret: str
+    stripe_api_base: str
+    order_token_secret: bytes
+    amqp_url: str
+    database_url: str
+
+    @classmethod
+    def read(cls, environment: Environment) -> Self:
+        """Raise InvalidSetting for what is missing."""
+        return cls(
+            stripe_secret_key=environment.text("STRIPE_SECRET_KEY"),
+            stripe_publishable_key=environment.text("STRIPE_PUBLISHABLE_KEY"),
+            stripe_webhook_secret=environment.text("STRIPE_WEBHOOK_SECRET"),
+            stripe_api_base=environment.text("STRIPE_API_BASE", STRIPE),
+            order_token_secret=environment.secret("SECRET_KEY"),
+            amqp_url=environment.text("AMQP_URL", ""),
+            database_url=environment.text("DATABASE_URL"),
+        )

@@ -1,0 +1,88 @@
+"""What payment_service asks of ticket_service."""
+
+from collections.abc import Sequence
+
+from tessera.ticket.v1 import (
+    event_pb2,
+    event_service_pb2,
+    event_service_pb2_grpc,
+    hold_service_pb2,
+    hold_service_pb2_grpc,
+    ticket_pb2,
+    ticket_service_pb2,
+    ticket_service_pb2_grpc,
+)
+
+from kit.errors import FailedPrecondition
+from kit.rpc_client import Mesh
+from kit.rpc_errors import RemoteError
+from payment_service.orders.domain import Order
+
+_NO_TICKETS = frozenset({"SOLD_OUT", "EVENT_NOT_ON_SALE", "HOLD_NOT_FOUND", "HOLD_CONVERTED"})
+
+
+class TicketsRefused(FailedPrecondition):
+    """There are no tickets for the order, and a retry will not find any."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self._reason = reason
+
+    @property
+    def reason(self) -> str:
+        return self._reason
+
+
+class TicketsClient:
+    """Calls to ticket_service; its refusals arrive as RemoteError."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        channel = mesh.channel("ticket_service")
+        self._events = event_service_pb2_grpc.EventServiceStub(channel)
+        self._holds = hold_service_pb2_grpc.HoldServiceStub(channel)
+        self._tickets = ticket_service_pb2_grpc.TicketServiceStub(channel)
+
+    async def hold(self, hold_id: str) -> hold_service_pb2.GetHoldForOrderResponse:
+        """A hold and the event it is for."""
+        request = hold_service_pb2.GetHoldForOrderRequest(hold_id=hold_id)
+        return await self._holds.GetHoldForOrder(request)
+
+    async def release(self, hold_id: str) -> None:
+        """Put a hold's tickets back on sale."""
+        await self._holds.ReleaseHold(hold_service_pb2.ReleaseHoldRequest(hold_id=hold_id))
+
+    async def issue(self, order: Order) -> Sequence[ticket_pb2.Ticket]:
+        """Convert the order's hold into tickets.
+
+        Raises:
+            TicketsRefused: there are none, for good.
+        """
+        request = ticket_service_pb2.IssueTicketsRequest(
+            hold_id=order.hold_id, order_id=order.id, holder_name=order.customer.full_name
+        )
+        try:
+            return (await self._tickets.IssueTickets(request)).tickets
+        except RemoteError as error:
+            if error.reason in _NO_TICKETS:
+                raise TicketsRefused(error.reason) from error
+            raise
+
+    async def cancel(self, order_id: str) -> None:
+        """Take an order's tickets back."""
+        await self._tickets.CancelTickets(
+            ticket_service_pb2.CancelTicketsRequest(order_id=order_id)
+        )
+
+    async def tickets(self, order_id: str) -> Sequence[ticket_pb2.Ticket]:
+        """An order's tickets."""
+        request = ticket_service_pb2.ListTicketsRequest(order_id=order_id)
+        return (await self._tickets.ListTickets(request)).tickets
+
+    async def event(self, event_id: str) -> event_pb2.Event:
+        """An event in any state."""
+        return await self._events.GetEvent(event_service_pb2.GetEventRequest(event_id=event_id))
+
+    async def statistics(self, event_id: str) -> ticket_service_pb2.GetEventStatisticsResponse:
+        """Stock and admissions of an event."""
+        request = ticket_service_pb2.GetEventStatisticsRequest(event_id=event_id)
+        return await self._tickets.GetEventStatistics(request)
