@@ -1,5 +1,6 @@
 """Builds an RPC's request message from an HTTP request: its path, query, headers and body."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +13,13 @@ from starlette.requests import Request
 
 from gateway import contract
 from gateway.decoding import Violations, decode_object, decode_query, decoder, query_fields
-from gateway.problems import UnsupportedMediaType
+from gateway.problems import BodyTooSlow, UnsupportedMediaType
 from gateway.routes import Route
 from kit.errors import FieldViolation, InvalidArgument
 from kit.rpc_server import InvalidRequest
 
 _MAX_PARAMETERS = 100
+_BODY_TIMEOUT_S = 30
 
 
 class MalformedJson(InvalidArgument):
@@ -52,7 +54,7 @@ class Binding:
             InvalidRequest: with everything that is wrong.
             MalformedJson, UnsupportedMediaType: the body cannot be read at all.
         """
-        body = await request.body()  # read even where none is expected, so that its limit holds
+        body = await _body(request)  # even where none is expected, so that its limits hold
         violations = Violations()
         values: dict[str, Any] = decode_query(_parameters(request), self._query_fields, violations)
         for name, text, decode in zip(
@@ -86,6 +88,14 @@ class Binding:
             # A null counts: it clears the field.
             values[contract.UPDATE_MASK] = FieldMask(paths=list(content))
         return values
+
+
+async def _body(request: Request) -> bytes:
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            return await request.body()
+    except TimeoutError:
+        raise BodyTooSlow from None
 
 
 def _is_raw(route: Route) -> bool:

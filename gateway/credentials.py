@@ -5,6 +5,8 @@ from tessera.access.v1 import access_pb2
 from kit import auth
 from kit.auth import Caller, TokenVerifier
 
+_MAX_LENGTH = 4096
+
 
 async def authorize(access: access_pb2.Access, authorization: str, verifier: TokenVerifier) -> None:
     """Let a request pass whose Authorization header satisfies the RPC's access rule.
@@ -17,6 +19,10 @@ async def authorize(access: access_pb2.Access, authorization: str, verifier: Tok
         InvalidToken, TokenExpired, TokenMissing: 401.
         RoleNotAllowed: 403.
     """
+    # What gRPC metadata cannot carry is no token.
+    is_text = authorization.isascii() and authorization.isprintable()
+    if not is_text or len(authorization) > _MAX_LENGTH:
+        raise auth.InvalidToken
     token = auth.bearer(authorization)
     if token.startswith(auth.ORDER_TOKEN_PREFIX):
         if not access.order_token:

@@ -10,7 +10,13 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway import problems
+from gateway.binding import MalformedJson
+from gateway.routes import RouteNotFound
 from gateway.transcoding import Page
+from kit import auth
+from kit.errors import DeadlineExceeded, TesseraError, Unavailable
+from kit.rpc_server import Internal, InvalidRequest
 
 _HEADERS = {
     "Cache-Control": "public, max-age=300",
@@ -19,6 +25,23 @@ _HEADERS = {
     ),
 }
 _MAX_DEPTH = 4
+_GENERAL: tuple[type[TesseraError], ...] = (
+    InvalidRequest,
+    MalformedJson,
+    auth.TokenMissing,
+    auth.TokenExpired,
+    auth.InvalidToken,
+    auth.RoleNotAllowed,
+    RouteNotFound,
+    problems.MethodNotAllowed,
+    problems.BodyTooSlow,
+    problems.BodyTooLarge,
+    problems.UriTooLong,
+    problems.UnsupportedMediaType,
+    Internal,
+    Unavailable,
+    DeadlineExceeded,
+)
 
 
 def page(document: Mapping[str, Any]) -> Page:
@@ -52,10 +75,16 @@ def render(document: Mapping[str, Any]) -> str:
     return environment.get_template("docs.html").render(
         info=document["info"],
         groups=groups,
+        general=[_explained(error()) for error in _GENERAL],
         reasons=dict(sorted(reasons.items())),
         security=document["components"]["securitySchemes"],
         problem=list(_rows(document, document["components"]["schemas"]["Problem"])),
     )
+
+
+def _explained(error: TesseraError) -> dict[str, Any]:
+    status = problems.status_of(error)
+    return {"reason": error.reason, "status": status, "message": error.message}
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -46,6 +46,12 @@ class MethodNotAllowed(HttpError):
     status = 405
 
 
+class BodyTooSlow(HttpError):
+    """The request's body did not arrive in time."""
+
+    status = 408
+
+
 class BodyTooLarge(HttpError):
     """The request's body is larger than the gateway takes."""
 

@@ -1,6 +1,7 @@
 """Answers HTTP requests with RPCs: finds the route, lets the caller pass, binds, calls, encodes."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from http import HTTPStatus
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
@@ -67,6 +68,8 @@ class Transcoder:
             return
         except TesseraError as error:
             response = problem_response(error)
+            if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+                telemetry.log.error("a service failed", code=error.code, detail=error.message)
         except Exception:
             telemetry.log.exception("request failed", method=request.method, path=scope["path"])
             response = problem_response(Internal())
