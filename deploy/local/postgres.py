@@ -22,6 +22,8 @@ import asyncpg
 from deploy.local import die_with_parent, postgres_folder
 from deploy.local.postgres_folder import PostgresFailed
 
+__all__ = ["EmbeddedPostgres", "PostgresFailed", "start"]
+
 _USER = "tessera"
 _PORT = 5432  # names the socket file; nothing listens on TCP
 _START_TIMEOUT_S = 120.0  # replaying a gigabyte of log after a crash takes a while
@@ -134,8 +136,8 @@ class EmbeddedPostgres:
         await self.stop()
 
     def _url(self, database: str) -> str:
-        host = quote(str(self._socket_dir), safe="/")
-        return f"postgresql+asyncpg://{_USER}@/{quote(database, safe='')}?host={host}&port={_PORT}"
+        where = f"host={self._socket_dir}&port={_PORT}"
+        return f"postgresql+asyncpg://{_USER}@/{quote(database, safe='')}?{where}"
 
 
 async def start(data_dir: Path, *, durable: bool = True) -> EmbeddedPostgres:
@@ -275,7 +277,7 @@ async def _run(server: _Server, lock: IO[str]) -> EmbeddedPostgres:
     if not server.reach_all_files:  # which enters it anyway, while others called nobody must not
         server.give(socket_dir)
     settings = _SETTINGS | ({} if server.durable else _FORGETFUL)
-    settings["unix_socket_directories"] = '"{}"'.format(str(socket_dir).replace('"', '""'))
+    settings["unix_socket_directories"] = str(socket_dir)
     options = [f"--{name}={value}" for name, value in settings.items()]
     process, offset = await _spawn(server, "postgres", ["-D", str(server.cluster), *options])
     try:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 _MAX_SOCKET_DIR_BYTES = 103 - len("/.s.PGSQL.5432")  # sockaddr_un holds 103 on macOS, 107 on Linux
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")  # means the same in a URL and to PostgreSQL
 _STOP_TIMEOUT_S = 30.0
 _ABORT_TIMEOUT_S = 5.0
 _POLL_S = 0.02
@@ -56,13 +58,13 @@ def lock(data_dir: Path) -> IO[str]:
 def make_socket_dir(data_dir: Path) -> Path:
     """Make the folder of the socket: whoever enters it may do everything, so only we can.
 
-    A socket's path is short by law; where the data folder's is not, the folder is elsewhere and
-    `socket` a link to it.
+    A socket's path must be short, and plain because drivers split it at commas. Where the data
+    folder's is not, the folder is elsewhere and `socket` a link to it.
     """
     remove_socket_dir(data_dir)
     folder = data_dir / "socket"
-    if len(os.fsencode(folder)) > _MAX_SOCKET_DIR_BYTES:
-        # Not below TMPDIR, which may itself be too long.
+    if len(str(folder)) > _MAX_SOCKET_DIR_BYTES or not _PLAIN_PATH.fullmatch(str(folder)):
+        # Not below TMPDIR, which may itself be too long or odd.
         short = Path(tempfile.mkdtemp(prefix="tessera-", dir="/tmp"))
         folder.symlink_to(short)
         return short
