@@ -1,6 +1,7 @@
 """Runs a service's Alembic history; its `migrations/env.py` is one call of `run`."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
 _LOCK = 7355608  # one migration at a time, whoever starts first
+_alembic = threading.Lock()  # and one in each process, since Alembic's context is global
 
 
 def config(service: str, url: URL) -> Config:
@@ -24,7 +26,12 @@ def config(service: str, url: URL) -> Config:
 
 async def upgrade(directory: Path, url: URL) -> None:
     """Bring a database to the newest version of the history in `directory`."""
-    await asyncio.to_thread(command.upgrade, config(str(directory), url), "head")
+
+    def migrate() -> None:
+        with _alembic:
+            command.upgrade(config(str(directory), url), "head")
+
+    await asyncio.to_thread(migrate)
 
 
 def run(metadata: MetaData) -> None:
@@ -34,12 +41,14 @@ def run(metadata: MetaData) -> None:
 
 async def _run(url: URL, metadata: MetaData) -> None:
     engine = create_async_engine(url)
-    async with engine.connect() as connection:
-        await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
-        await connection.commit()
-        await connection.run_sync(_migrate, metadata)
-        await connection.commit()
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+            await connection.commit()
+            await connection.run_sync(_migrate, metadata)
+            await connection.commit()
+    finally:
+        await engine.dispose()
 
 
 def _migrate(connection: Connection, metadata: MetaData) -> None:
