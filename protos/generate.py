@@ -6,7 +6,9 @@ descriptor set beside the well-known types that it imports.
 
 import hashlib
 import shutil
+import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +32,13 @@ _PLUGINS = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
 
 
 def main() -> None:
-    """Generate, unless the stubs were made from exactly these inputs."""
+    """Generate, unless it was done from exactly these inputs.
+
+    `--image-of REVISION FILE` writes the image of another revision's protos instead.
+    """
+    if sys.argv[1:2] == ["--image-of"]:
+        _image_of(*sys.argv[2:])
+        return
     sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.glob("tessera/**/*.proto"))
     stamp, digest = BUILD / "protos.sha256", _digest(sources)
     if stamp.exists() and stamp.read_text() == digest:
@@ -38,11 +46,8 @@ def main() -> None:
     stubs = BUILD / "stubs"
     shutil.rmtree(stubs, ignore_errors=True)
     stubs.mkdir(parents=True)
-    imports = BUILD / "imports.binpb"
-    imports.write_bytes(_imported_descriptors())
-    paths = [f"--descriptor_set_in={imports}", f"-I{PROTOS}", f"-I{_site_packages('google.api')}"]
     _protoc(
-        *paths,
+        *_paths(PROTOS),
         f"--python_out={stubs}",
         f"--grpc_python_out={stubs}",
         f"--mypy_out=quiet:{stubs}",
@@ -50,9 +55,36 @@ def main() -> None:
         *sources,
         VALIDATE,
     )
-    image = f"--descriptor_set_out={BUILD / 'image.binpb'}"
-    _protoc(*paths, "--include_imports", "--include_source_info", image, *sources)
+    _write_image(PROTOS, sources, BUILD / "image.binpb")
     stamp.write_text(digest)
+
+
+def _image_of(revision: str, target: str) -> None:
+    """The image of the protos as they were; of today's when they were not there yet."""
+    with tempfile.TemporaryDirectory() as directory:
+        archive = ["git", "archive", revision, "protos"]
+        packed = subprocess.run(archive, cwd=PROTOS.parent, capture_output=True, check=False)
+        if packed.returncode:
+            print(f"{revision} has no protos: nothing to break.")
+            shutil.copy(BUILD / "image.binpb", target)
+            return
+        subprocess.run(["tar", "-x", "-C", directory], input=packed.stdout, check=True)
+        protos = Path(directory) / "protos"
+        sources = sorted(
+            str(path.relative_to(protos)) for path in protos.glob("tessera/**/*.proto")
+        )
+        _write_image(protos, sources, Path(target))
+
+
+def _write_image(protos: Path, sources: list[str], target: Path) -> None:
+    image = f"--descriptor_set_out={target}"
+    _protoc(*_paths(protos), "--include_imports", "--include_source_info", image, *sources)
+
+
+def _paths(protos: Path) -> list[str]:
+    imports = BUILD / "imports.binpb"
+    imports.write_bytes(_imported_descriptors())
+    return [f"--descriptor_set_in={imports}", f"-I{protos}", f"-I{_site_packages('google.api')}"]
 
 
 def _digest(sources: list[str]) -> str:

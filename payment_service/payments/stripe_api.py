@@ -131,7 +131,7 @@ async def _call(call: Any) -> Any:
     except stripe.AuthenticationError as error:
         raise PaymentProviderUnavailable("The payment provider refuses our key.") from error
     except stripe.StripeError as error:
-        definite = isinstance(error, stripe.APIError) and (error.http_status or 0) >= 500
+        definite = isinstance(error, stripe.APIError) and error.http_status == 500
         raise PaymentProviderUnavailable(
             metadata={"definite": "yes"} if definite else None
         ) from error

@@ -1,0 +1,93 @@
+"""`make run`: the whole mesh on this machine, until Ctrl-C."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+
+from deploy.local import mesh
+from deploy.local.environment import complete, given
+from deploy.local.mesh import Embedded
+from kit import telemetry
+from kit.service import stop_requested
+from kit.settings import PREFIX, Environment, InvalidSetting
+
+START_TIMEOUT_S = 60
+
+
+def main() -> None:
+    """Run until SIGINT or SIGTERM; a failure to start is one sentence."""
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser.add_argument(
+        "--separate", action="store_true", help="run every service as a process of its own"
+    )
+    arguments = parser.parse_args()
+    try:
+        asyncio.run(_live(separate=arguments.separate))
+    except InvalidSetting as error:
+        sys.exit(f"Tessera cannot start: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # Ctrl-C before everything was up
+
+
+async def _live(*, separate: bool) -> None:
+    variables = complete(given())
+    log_file = Path(variables[f"{PREFIX}DATA_DIR"]) / "tessera.log"
+    with log_file.open("a") as stream:
+        telemetry.configure_logging(stream=stream)
+        async with AsyncExitStack() as stack:
+            variables, embedded = await mesh.start_embedded(stack, variables)
+            start = mesh.start_separate if separate else mesh.start_together
+            await start(stack, variables)
+            await _ready(variables, log_file)
+            print(_table(variables, embedded, log_file), flush=True)
+            await stop_requested()
+            print("Stopping …", flush=True)
+
+
+async def _ready(variables: Mapping[str, str], log_file: Path) -> None:
+    url = f"{_base(variables)}/readyz"
+    async with httpx.AsyncClient() as client:
+        for _ in range(START_TIMEOUT_S * 20):
+            try:
+                if (await client.get(url)).is_success:
+                    return
+            except httpx.TransportError:
+                pass  # nobody listens yet
+            await asyncio.sleep(0.05)
+    raise InvalidSetting(f"not everything answers; {log_file.parent} has the logs that say why.")
+
+
+def _table(variables: Mapping[str, str], embedded: Embedded, log_file: Path) -> str:
+    environment = Environment(variables)
+    data_dir, base = environment.path("DATA_DIR"), _base(variables)
+    stripe, database = environment.text("STRIPE_API_BASE", "Stripe"), "TESSERA_DATABASE_URL"
+    rows = {
+        "API": f"{base}/v1",
+        "Reference": f"{base}/docs",
+        "Stripe": f"{stripe} (sandbox)" if embedded.stripe else stripe,
+        "  secret key": environment.text("STRIPE_SECRET_KEY") if embedded.stripe else "",
+        "  publishable key": environment.text("STRIPE_PUBLISHABLE_KEY"),
+        "Mail": f"{data_dir / 'mail'} (Maildir)" if embedded.smtp else "TESSERA_SMTP_URL",
+        "Database": f"{data_dir / 'postgres'} (embedded)" if embedded.postgres else database,
+        "Messages": "RabbitMQ" if environment.text("AMQP_URL", "") else "in the database",
+        "Superadmin": environment.text("SUPERADMIN_EMAIL"),
+        "  password": environment.text("SUPERADMIN_PASSWORD"),
+        "Log": str(log_file),
+    }
+    lines = [f"  {name:<18}{value}" for name, value in rows.items() if value]
+    return "\n".join(["", "Tessera is ready. Ctrl-C stops it; the data stays.", "", *lines, ""])
+
+
+def _base(variables: Mapping[str, str]) -> str:
+    environment = Environment(variables)
+    host = environment.text("HTTP_HOST").replace("0.0.0.0", "127.0.0.1")  # noqa: S104  # read only
+    return f"http://{host}:{environment.text('HTTP_PORT')}"
+
+
+if __name__ == "__main__":
+    main()
