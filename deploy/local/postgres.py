@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,7 @@ _PORT = 5432  # names the socket file; nothing listens on TCP
 _START_TIMEOUT_S = 120.0  # replaying a gigabyte of log after a crash takes a while
 _POLL_S = 0.02
 _MAX_LOG_BYTES = 10_000_000
+_FATAL = re.compile(r".*?\b(FATAL|PANIC|error):\s*")
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -350,10 +352,11 @@ def _failed(server: _Server, offset: int) -> PostgresFailed:
     with server.log.open("rb") as log:
         log.seek(offset)
         lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-    fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line or "error:" in line]
-    last = (fatal or lines or ["it gave no reason"])[-1].strip()
+    fatal = [line for line in lines if _FATAL.search(line)]
+    reason = _FATAL.sub("", (fatal or lines or ["it gave no reason"])[-1]).strip()
     return PostgresFailed(
-        f"The embedded PostgreSQL did not start: {last} (all of it: {server.log})"
+        f"The embedded PostgreSQL in {server.data_dir} did not start: {reason}. Put that right, "
+        f"or set TESSERA_DATA_DIR to another folder; everything it said is in {server.log}."
     )
 
 
