@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -15,6 +16,7 @@ from kit.ids import new_id
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_DRAIN_TIMEOUT_S = 5
 
 
 class InFlight:
@@ -78,7 +80,11 @@ class Tracing:
 
 
 class BodyLimit:
-    """Refuses bodies above the limit, whether that is announced or only shows as they arrive."""
+    """Refuses bodies above the limit, whether that is announced or only shows as they arrive.
+
+    What a refused request has not read of its body is read here, so that its connection can serve
+    the next request; unless it is too much: then the connection is closed.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -90,19 +96,26 @@ class BodyLimit:
             await problem_response(self._refusal())(scope, receive, send)
             return
         received = 0
+        arrives = True
 
         async def receive_limited() -> Message:
-            nonlocal received
+            nonlocal received, arrives
             message = await receive()
             received += len(message.get("body", b""))
+            arrives = message.get("more_body", False)
             if received > self._max_bytes:
                 raise self._refusal()
             return message
 
         await self._app(scope, receive_limited, send)
+        with suppress(BodyTooLarge, TimeoutError):
+            async with asyncio.timeout(_DRAIN_TIMEOUT_S):
+                while arrives:
+                    await receive_limited()
 
     def _refusal(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The body is larger than {self._max_bytes} bytes.")
+        message = f"The body is larger than {self._max_bytes} bytes."
+        return BodyTooLarge(message, headers={"Connection": "close"})
 
 
 class SafeHeaders:

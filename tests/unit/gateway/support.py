@@ -33,7 +33,7 @@ class Received:
     """A call as a service saw it."""
 
     method: str  # `CreateHold`
-    request: Message
+    request: Any  # the RPC's request message
     metadata: dict[str, str]
     time_remaining_s: float
 
@@ -42,12 +42,11 @@ class Received:
 class Services(grpc.GenericRpcHandler):
     """All services in one gRPC server; an RPC answers the empty message unless told otherwise."""
 
-    answers: dict[str, Message | TesseraError | Callable[[Message], Any]] = field(
-        default_factory=dict
-    )
+    answers: dict[str, Message | TesseraError | Callable[[Any], Any]] = field(default_factory=dict)
     calls: list[Received] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     serving: bool = True
+    health_checks: int = 0
 
     def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
         if details.method == _HEALTH:
@@ -66,7 +65,7 @@ class Services(grpc.GenericRpcHandler):
             planned = self.answers.get(name, output())
             if isinstance(planned, TesseraError):
                 await context.abort_with_status(to_status(planned))
-            if not isinstance(planned, Message):
+            elif not isinstance(planned, Message):
                 try:
                     planned = await planned(request)
                 except asyncio.CancelledError:
@@ -79,6 +78,7 @@ class Services(grpc.GenericRpcHandler):
         )
 
     async def _health(self, _request: Message, _context: Any) -> health_pb2.HealthCheckResponse:
+        self.health_checks += 1
         status = health_pb2.HealthCheckResponse.ServingStatus
         return health_pb2.HealthCheckResponse(
             status=status.Value("SERVING" if self.serving else "NOT_SERVING")

@@ -49,7 +49,7 @@ def _bad_tokens(signer: Signer) -> dict[str, str]:
     public = signer.key.public_key().public_bytes_raw()
     headers = {"kid": "k1", "typ": "at+jwt"}
     return {
-        "unsigned": jwt.encode(claims, None, algorithm="none", headers=headers),
+        "unsigned": jwt.encode(claims, "", algorithm="none", headers=headers),
         "signed with the public key as a secret": jwt.encode(
             claims, public, algorithm="HS256", headers=headers
         ),
@@ -73,7 +73,7 @@ def _bad_tokens(signer: Signer) -> dict[str, str]:
 async def test_a_bad_token_is_401_even_where_none_is_needed(gateway: World, name: str) -> None:
     token = _bad_tokens(gateway.signer)[name].encode("latin-1")
     for path in (ROLES_ONLY, PUBLIC):
-        answer = await gateway.client.get(path, headers={"Authorization": b"Bearer " + token})
+        answer = await gateway.client.get(path, headers={b"Authorization": b"Bearer " + token})
         assert_problem(answer, 401, "INVALID_TOKEN")
     assert not gateway.services.calls
 

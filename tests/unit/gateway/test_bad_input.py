@@ -214,8 +214,8 @@ async def test_an_address_that_is_too_long_is_414(gateway: World) -> None:
 
 async def test_a_header_that_is_sent_twice_or_is_not_text_is_named(gateway: World) -> None:
     for headers in (
-        [("Idempotency-Key", "a"), ("Idempotency-Key", "b")],
-        [("Idempotency-Key", "é".encode("latin-1"))],
+        [(b"Idempotency-Key", b"a"), (b"Idempotency-Key", b"b")],
+        [(b"Idempotency-Key", "é".encode("latin-1"))],
     ):
         answer = await gateway.client.post("/v1/holds", headers=headers)
         errors = assert_problem(answer, 400, "INVALID_REQUEST")["errors"]
