@@ -88,6 +88,14 @@ async def test_a_forged_token_opens_nothing(
     assert await admin.me()
 
 
+async def test_a_token_from_a_clock_slightly_ahead_is_believed(
+    admin: Person, back_door: BackDoor
+) -> None:
+    forge = signed(iat=seconds_from_now(30))
+    ahead = admin.with_token(forge(admin.token, *await back_door.private_key()))
+    assert await ahead.me() == await admin.me()
+
+
 async def test_the_key_set_holds_public_keys_only(visitor: Person) -> None:
     (key,) = [key for key in await visitor.keys() if key["kid"]]
     assert set(key) == {"kty", "crv", "kid", "alg", "use", "x"}
