@@ -34,7 +34,7 @@ demo: env ## Play a sale over REST (in a second terminal, beside `make run`)
 	@$(BIN)/python -m deploy.local.demo
 
 test: env ## Run all tests
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	@$(BIN)/pytest -n $(WORKERS) --dist loadscope
 
 check: env lint types imports contract migrations ## Lint, types, import rules, protos and migrations
 

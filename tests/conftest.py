@@ -1,13 +1,14 @@
 """What tests share: one embedded PostgreSQL and one mesh authority per test run."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.local import postgres as embedded
 from deploy.local.certificates import ensure_certificates
+from tests.support.rabbitmq import url_for_tests
 from tests.support.services import SERVICES
 
 
@@ -33,3 +34,10 @@ def tls_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("tls")
     ensure_certificates(directory, ("gateway", *SERVICES))
     return directory
+
+
+@pytest.fixture(scope="session")
+def amqp_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+    """A virtual host of this worker's own in a real RabbitMQ."""
+    with url_for_tests(tmp_path_factory.getbasetemp(), worker_id) as url:
+        yield url

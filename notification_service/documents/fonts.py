@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from fontTools.subset import (  # type: ignore[import-untyped]  # fontTools ships no types
+from fontTools.subset import (
     Options,
     Subsetter,
 )
-from fontTools.ttLib import TTFont  # type: ignore[import-untyped]  # fontTools ships no types
+from fontTools.ttLib import TTFont
 
 from notification_service.documents.wording import JOINERS
 

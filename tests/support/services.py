@@ -1,17 +1,15 @@
 """Runs services inside a test: real gRPC with mTLS, real PostgreSQL, in the test's event loop."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.local.environment import SERVICES, free_port
 from kit.rpc_client import Mesh
 from kit.service import Build, running
 from kit.settings import Environment
 from kit.tls import Identity
-
-SERVICES = ("user_service", "ticket_service", "payment_service", "notification_service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +28,6 @@ class TestMesh:
             identity = Identity.load(self.tls_dir, name)
             self.clients[name] = Mesh(Environment(self.variables), identity)
         return self.clients[name]
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @asynccontextmanager

@@ -1,0 +1,206 @@
+"""`make demo`: a sale over REST, step by step.
+
+Read it as the tutorial: the calls come in the order in which an organizer, a customer and the door
+make them, and nothing here knows more than they do.
+"""
+
+import mailbox
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.message import Message
+from email.policy import default
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+
+from deploy.local.environment import given
+from kit.settings import Environment, InvalidSetting
+
+WAIT_S = 30
+CARD = "pm_card_visa"  # Stripe's test card that always works
+
+Json = dict[str, Any]
+
+
+def main() -> None:
+    """Play the sale, and say what happens."""
+    try:
+        environment = Environment(given())
+        port = environment.integer("HTTP_PORT", 8080, low=1, high=65_535)
+        mail_dir = environment.path("DATA_DIR", "var") / "mail"
+    except InvalidSetting as error:
+        sys.exit(str(error))
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=15) as http:
+        try:
+            _Demo(http, mail_dir).play()
+        except httpx.ConnectError:
+            sys.exit(f"Nothing answers on port {port}: run `make run` in another terminal first.")
+        except httpx.TransportError as error:
+            sys.exit(f"The call failed ({error}): does `make run` still go on?")
+
+
+class _Demo:
+    def __init__(self, http: httpx.Client, mail_dir: Path) -> None:
+        self._http = http
+        self._mail_dir = mail_dir
+        self._step = 0
+
+    def play(self) -> None:
+        """The organizer sells, the customer buys, the door admits."""
+        admin = self._organizer()
+        event = self._event(admin)
+        order = self._purchase(event)
+        ticket = self._tickets(order)
+        self._mail(order)
+        self._door(admin, event, ticket)
+        print("\nThat was a sale. The reference of all calls is at /docs.")
+
+    def _organizer(self) -> str:
+        email, password = f"{secrets.token_hex(4)}@theatre.example", secrets.token_urlsafe(12)
+        self._say("An organizer registers, with its first admin")
+        person = {"email": email, "password": password, "full_name": "Ada Admin"}
+        self._call("POST", "/v1/users", {"organizer_name": "Little Theatre", **person})
+        self._say("The admin signs in")
+        credentials = {"email": email, "password": password}
+        session = self._call("POST", "/v1/sessions", credentials)
+        return str(session["access_token"])
+
+    def _event(self, admin: str) -> Json:
+        self._say("She creates an event")
+        starts_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
+        event = self._call(
+            "POST",
+            "/v1/events",
+            {
+                "title": "Hamlet",
+                "location": "Little Theatre, Main Street 1, Vienna",
+                "starts_at": starts_at.isoformat(),
+                "ends_at": (starts_at + timedelta(hours=3)).isoformat(),
+                "time_zone": "Europe/Vienna",
+                "currency_code": "EUR",
+            },
+            admin,
+        )
+        self._say("… adds tickets to it")
+        price = {"currency_code": "EUR", "amount": "25.00"}
+        stalls = {"name": "Stalls", "price": price, "total_stock": 300, "max_per_order": 8}
+        self._call("POST", f"/v1/events/{event['id']}/ticket_types", stalls, admin)
+        self._say("… and publishes it")
+        return self._call("POST", f"/v1/events/{event['id']}:publish", {}, admin)
+
+    def _purchase(self, event: Json) -> Json:
+        self._say("A customer, who never registered, holds two tickets")
+        items = [{"ticket_type_id": event["ticket_types"][0]["id"], "quantity": 2}]
+        hold = self._call("POST", "/v1/holds", {"event_id": event["id"], "items": items})
+        print(f"     off sale until {hold['expires_at']}, {_amount(hold['total'])}")
+        self._say("… and orders them")
+        customer = {"email": "grace@customer.example", "full_name": "Grace Guest"}
+        order = self._call("POST", "/v1/orders", {"hold_id": hold["id"], "customer": customer})
+        self._say("… and pays with a card, as Stripe.js does in the browser")
+        self._confirm(order["payment"])
+        paid = self._wait(
+            "the order to be paid",
+            lambda: self._order(order, state="PAID"),
+        )
+        print(f"     order {paid['code']} is {paid['state']}")
+        return {**paid, "access_token": order["access_token"]}
+
+    def _confirm(self, payment: Json) -> None:
+        secret = str(payment["client_secret"])
+        url = f"{payment['api_base']}/v1/payment_intents/{secret.partition('_secret_')[0]}/confirm"
+        print(f"     POST {url}")
+        if payment["api_base"] == "https://api.stripe.com":
+            sys.exit("A real Stripe account is set: confirm this payment with Stripe.js.")
+        answer = httpx.post(
+            url,
+            auth=(payment["publishable_key"], ""),
+            data={"client_secret": secret, "payment_method": CARD},
+        )
+        if answer.is_error:
+            _fail(answer)
+
+    def _order(self, order: Json, *, state: str) -> Json | None:
+        headers = {"Authorization": f"Bearer {order['access_token']}"}
+        answer = self._http.get(f"/v1/orders/{order['id']}", headers=headers)
+        if answer.is_error:
+            _fail(answer)
+        found: Json = answer.json()
+        return found if found["state"] == state else None
+
+    def _tickets(self, order: Json) -> Json:
+        self._say("The customer sees the tickets, with the order's own token")
+        path = f"/v1/orders/{order['id']}/tickets"
+        tickets = self._call("GET", path, None, order["access_token"])["tickets"]
+        for ticket in tickets:
+            print(f"     {ticket['code']}  {ticket['ticket_type_name']}, {ticket['holder_name']}")
+        return dict(tickets[0])
+
+    def _mail(self, order: Json) -> None:
+        if not self._mail_dir.is_dir():
+            print(f"\n     (No mail folder at {self._mail_dir}: mail went to a real server.)")
+            return
+        self._say("The receipt arrives by mail, with the tickets as a PDF")
+        mail = self._wait("the mail", lambda: _find_mail(self._mail_dir, str(order["code"])))
+        print(f"     To: {mail['To']}\n     Subject: {mail['Subject']}")
+        names = [part.get_filename() for part in mail.walk() if part.get_filename()]
+        print(f"     attached: {', '.join(map(str, names))}, in {self._mail_dir}")
+
+    def _door(self, admin: str, event: Json, ticket: Json) -> None:
+        self._say("At the door the ticket is scanned, and then once more")
+        for _ in range(2):
+            scan = {"ticket_code": ticket["code"], "event_id": event["id"]}
+            checked = self._call("POST", "/v1/check_ins", scan, admin)
+            print(f"     {checked['result']} {checked.get('reason', '')}")
+        self._say("The organizer looks at the figures")
+        found = self._call("GET", f"/v1/events/{event['id']}/insights", None, admin)
+        print(
+            f"     sold {found['sold']}, revenue {_amount(found['revenue'])},"
+            f" remaining {found['remaining']}, admitted {found['admitted']}"
+        )
+
+    def _say(self, what: str) -> None:
+        self._step += 1
+        print(f"\n{self._step:>3}. {what}")
+
+    def _call(self, method: str, path: str, body: Json | None = None, token: str = "") -> Json:
+        print(f"     {method} {path}")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        answer = self._http.request(method, path, json=body, headers=headers)
+        if answer.is_error:
+            _fail(answer)
+        found: Json = answer.json()
+        return found
+
+    def _wait(self, what: str, look: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            if found := look():
+                return found
+            time.sleep(0.1)
+        sys.exit(f"Waited {WAIT_S} s for {what} in vain; the log of `make run` says more.")
+
+
+def _find_mail(mail_dir: Path, order_code: str) -> Message | None:
+    box = mailbox.Maildir(mail_dir, create=False)
+    for key in box.iterkeys():
+        mail = message_from_bytes(box.get_bytes(key), policy=default)
+        if order_code in str(mail["Subject"]):
+            return mail
+    return None
+
+
+def _amount(money: Json) -> str:
+    return f"{money['amount']} {money['currency_code']}"
+
+
+def _fail(answer: httpx.Response) -> NoReturn:
+    sys.exit(f"     {answer.status_code} {answer.text}")
+
+
+if __name__ == "__main__":
+    main()
