@@ -15,8 +15,8 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from tessera.ticket.v1 import event_pb2, event_service_pb2
 
+from deploy.local.environment import SERVICES, free_port
 from kit.tls import Identity
-from tests.support.services import SERVICES, free_port
 from tests.unit.gateway.support import Services, World, assert_problem
 
 ROOT = Path(__file__).parents[3]
