@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from aio_pika.exceptions import (
     ChannelNotFoundEntity,
     ChannelPreconditionFailed,
     ConnectionClosed,
+    InvalidFrameError,
     ProbableAuthenticationError,
     PublishError,
 )
@@ -28,6 +29,7 @@ from kit.telemetry import log
 PUBLISH_TIMEOUT_S = 5
 _CONNECT_TIMEOUT_S = 5
 _DECLARE_TIMEOUT_S = 30  # seven quorum queues, each written to disk
+_SERVE_TIMEOUT_S = 10
 _CLOSE_TIMEOUT_S = 5
 _RECONNECT_S = 1
 _HEARTBEAT_S = 15
@@ -35,7 +37,6 @@ _HEARTBEAT_S = 15
 _FAILURES = "tessera-failures"
 _LAST_ERROR = "tessera-last-error"
 _NOT_THE_MESSAGES = ("tessera-", "x-")  # headers that this file or RabbitMQ adds
-_NOT_ALLOWED = 530  # AMQP's reply code for, among others, a virtual host that is not there
 
 # They report every attempt to connect as an error; this file does so once, as a warning.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
@@ -133,8 +134,12 @@ class AmqpBroker:
                 if isinstance(error, BrokerRefused) and not first_attempt.done():
                     first_attempt.set_exception(error)
                     return
-                cause = delivery.describe(error.__cause__ or error)
-                log.warning("consumer waits for the broker", queue=queue.name, error=cause)
+                log.warning(
+                    "consumer waits for the broker",
+                    queue=queue.name,
+                    why=error.message,
+                    cause=delivery.describe(error.__cause__ or error),
+                )
             if not first_attempt.done():
                 first_attempt.set_result(None)
             await asyncio.sleep(_RECONNECT_S)
@@ -157,7 +162,7 @@ class AmqpBroker:
                 channel.close_callbacks.add(lambda *_: lost.set())
                 underlay = await channel.get_underlay_channel()
                 underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
-                consumer_tag = await source.consume(partial(self._take, queue, handler))
+                consumer_tag = await _begin(source, partial(self._take, queue, handler))
         except BrokerUnavailable as error:
             if isinstance(error.__cause__, TimeoutError):
                 self._consuming.abandon()
@@ -269,9 +274,11 @@ async def _guarded(timeout_s: float) -> AsyncIterator[None]:
         raise BrokerRefused(f"RabbitMQ has this queue with other properties: {error}") from error
     except PublishError as error:
         raise BrokerUnavailable("No queue takes this message yet.") from error
+    except InvalidFrameError as error:  # aiormq's answer to "close" where it hoped for "open"
+        raise BrokerRefused(
+            "RabbitMQ does not open the virtual host (the path) of TESSERA_AMQP_URL to this user."
+        ) from error
     except CONNECTION_EXCEPTIONS as error:  # among them, TimeoutError is an OSError
-        if isinstance(error, ConnectionClosed) and error.args[0] == _NOT_ALLOWED:
-            raise BrokerRefused(f"RabbitMQ refuses TESSERA_AMQP_URL: {error.args[1]}") from error
         raise BrokerUnavailable from error
     except asyncio.CancelledError as error:
         if delivery.being_cancelled():
@@ -302,6 +309,20 @@ async def _declare(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
     )
     await declared.bind(exchange, queue.routing_key)
     return declared
+
+
+async def _begin(
+    source: AbstractQueue, callback: Callable[[AbstractIncomingMessage], Awaitable[None]]
+) -> str:
+    """Have messages delivered from now on; answers the consumer's tag."""
+    try:
+        async with asyncio.timeout(_SERVE_TIMEOUT_S):
+            return await source.consume(callback)
+    except TimeoutError as error:
+        raise BrokerUnavailable(
+            f"RabbitMQ lists the queue {source.name} but does not serve it. If that goes on, "
+            "delete the queue: RabbitMQ was killed within a second of its first declaration."
+        ) from error
 
 
 def _passing_on_to(target: str) -> dict[str, str | int]:

@@ -168,8 +168,11 @@ class EmbeddedBroker:
             try:
                 pause_s = await self._start_handlers(consumer, look_for_orphans=look_for_orphans)
             except BrokerUnavailable as error:
-                cause = delivery.describe(error.__cause__ or error)
-                log.warning("consumer waits for the broker", queue=consumer.queue.name, error=cause)
+                log.warning(
+                    "consumer waits for the broker",
+                    queue=consumer.queue.name,
+                    cause=delivery.describe(error.__cause__ or error),
+                )
                 look_for_orphans = True
                 await asyncio.sleep(_RECONNECT_S)
                 continue

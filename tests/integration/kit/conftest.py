@@ -37,7 +37,8 @@ async def server(
         made: Server
         if request.param == "rabbitmq":
             request.getfixturevalue("amqp_url")  # skips, and says why, where there is no RabbitMQ
-            made = RabbitServer(RabbitNode(tmp_path_factory.mktemp("node")))
+            node_directory = tmp_path_factory.mktemp("node")
+            made = RabbitServer(RabbitNode(node_directory), node_directory)
         else:
             made = PostgresServer(Path(directory))
         await made.start()

@@ -116,6 +116,9 @@ class Bench:
 class Server(Protocol):
     """What a broker depends on; it can die and come back."""
 
+    async def settle(self) -> None:
+        """Wait until queues that were just declared survive `kill`."""
+
     async def kill(self) -> None: ...
 
     async def start(self) -> None: ...
@@ -126,6 +129,20 @@ class Server(Protocol):
 @dataclass(slots=True)
 class RabbitServer:
     node: RabbitNode
+    directory: Path
+
+    async def settle(self) -> None:
+        """Wait until the register of quorum queues is on disk, about a second.
+
+        RabbitMQ 3.10 that is killed before still lists the queue, and never serves it again. The
+        register is an Erlang DETS file, whose third word says whether it was written completely.
+        """
+
+        async def written() -> bool:
+            registers = self.directory.glob("data/*/quorum/*/names.dets")
+            return all(file.read_bytes()[8:12] == b"\0\0\0\1" for file in registers)
+
+        await eventually(written)
 
     async def kill(self) -> None:
         await self.node.kill()
@@ -141,6 +158,9 @@ class PostgresServer:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._server: embedded.EmbeddedPostgres | None = None
+
+    async def settle(self) -> None:
+        pass
 
     async def kill(self) -> None:
         if self._server:

@@ -1,0 +1,79 @@
+"""What only the embedded broker can do wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import func, select, update
+
+from kit.broker import BrokerUnavailable, Queue
+from kit.database import Database, service_url
+from kit.embedded_broker import EmbeddedBroker, _messages
+from kit.settings import InvalidSetting
+from tests.integration.kit.support import Bench, Recorder, eventually
+
+
+@pytest.fixture
+async def bench(postgres_url: str) -> AsyncIterator[Bench]:
+    bench = Bench("", postgres_url)
+    yield bench
+    await bench.close()
+
+
+@pytest.fixture
+async def database(bench: Bench) -> AsyncIterator[Database]:
+    """A way past the broker under test."""
+    database = Database(service_url(bench.database_url, "broker"), pool_size=1)
+    yield database
+    await database.close()
+
+
+async def test_brokers_that_start_at_once_agree_on_one_database(bench: Bench) -> None:
+    all_brokers, recorder = [bench.broker() for _ in range(4)], Recorder()
+    queue = bench.queue()
+    await asyncio.gather(*(broker.consume(queue, recorder) for broker in all_brokers))
+
+    await asyncio.gather(*(broker.publish(bench.message()) for broker in all_brokers))
+
+    assert await recorder.next_ids(4) == ["msg_1"] * 4
+
+
+async def test_message_that_processes_keep_dying_of_rests(bench: Bench, database: Database) -> None:
+    queue, first_run = bench.queue(), bench.broker()
+    await first_run.consume(queue, Recorder())
+    await first_run.close()
+    await bench.observer.publish(bench.message(1))
+    async with database.begin() as tx:
+        nobody = 2**31 - 1
+        await tx.execute(update(_messages).values(claimed_by=nobody, deliveries=20))
+    recorder = Recorder()
+
+    await bench.broker().consume(queue, recorder)
+
+    await eventually(lambda: bench.rest(queue, 1))
+    await bench.observer.publish(bench.message(2))
+    assert await recorder.next_ids(1) == ["msg_2"]
+
+
+async def test_handled_messages_leave_nothing_behind(bench: Bench, database: Database) -> None:
+    broker, recorder = bench.broker(), Recorder()
+    await broker.consume(bench.queue(), recorder)
+    for number in range(5):
+        await broker.publish(bench.message(number))
+    await recorder.next_ids(5)
+    await broker.close()
+
+    async with database.begin() as tx:
+        count = select(func.count()).select_from(_messages)
+        assert (await tx.execute(count)).scalar_one() == 0
+
+
+async def test_database_that_cannot_be_used_is_said_in_a_sentence(bench: Bench) -> None:
+    nowhere = service_url("postgresql://tessera:secret@127.0.0.1:1/tessera", "broker")
+    broker = EmbeddedBroker(nowhere)
+    with pytest.raises(InvalidSetting, match="cannot be used") as caught:
+        await broker.consume(Queue("one_service", "thing.done"), Recorder())
+    assert "secret" not in str(caught.value)
+    with pytest.raises(BrokerUnavailable):
+        await broker.publish(bench.message())
+    await broker.close()
