@@ -11,7 +11,8 @@ import jwt
 from google.protobuf.descriptor import MethodDescriptor
 from tessera.access.v1 import access_pb2
 
-from kit.errors import NotFound, PermissionDenied, Unauthenticated
+from kit import telemetry
+from kit.errors import NotFound, PermissionDenied, TesseraError, Unauthenticated
 
 ISSUER = "tessera"
 AUDIENCE = "tessera"
@@ -154,6 +155,7 @@ class TokenVerifier:
         self._fetch_keys = fetch_keys
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
+        self._tried_at = float("-inf")
         self._lock = asyncio.Lock()
 
     async def verify(self, token: str) -> Claims:
@@ -195,15 +197,25 @@ class TokenVerifier:
     async def _key(self, kid: str) -> jwt.PyJWK:
         if not self._usable(kid):
             async with self._lock:
-                age_s = time.monotonic() - self._fetched_at
-                if not self._usable(kid) and age_s > _KEYS_RETRY_S:
-                    keys = await self._fetch_keys()
-                    self._keys = {str(key["kid"]): jwt.PyJWK(dict(key)) for key in keys}
-                    self._fetched_at = time.monotonic()
+                if not self._usable(kid) and time.monotonic() - self._tried_at > _KEYS_RETRY_S:
+                    await self._fetch()
         try:
             return self._keys[kid]
         except KeyError:
             raise InvalidToken from None
+
+    async def _fetch(self) -> None:
+        """Get the keys anew. While nobody gives them out, those we have go on being good."""
+        try:
+            keys = await self._fetch_keys()
+        except TesseraError as error:
+            if not self._keys:
+                raise
+            telemetry.log.warning("keys not refreshed", why=error.reason)
+        else:
+            self._keys = {str(key["kid"]): jwt.PyJWK(dict(key)) for key in keys}
+            self._fetched_at = time.monotonic()
+        self._tried_at = time.monotonic()
 
     def _usable(self, kid: str) -> bool:
         return kid in self._keys and time.monotonic() - self._fetched_at < _KEYS_FRESH_S

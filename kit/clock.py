@@ -4,6 +4,12 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kit.errors import InvalidArgument
+
+
+class InvalidTime(InvalidArgument):
+    """A time must lie between the years 1 and 9999."""
+
 
 def now() -> datetime:
     """The present, in UTC."""
@@ -20,5 +26,12 @@ def to_timestamp(moment: datetime | None) -> Timestamp | None:
 
 
 def from_timestamp(timestamp: Timestamp) -> datetime:
-    """A protobuf timestamp as an aware datetime, to the microsecond."""
-    return timestamp.ToDatetime(UTC)
+    """A protobuf timestamp as an aware datetime, to the microsecond.
+
+    Raises:
+        InvalidTime: the timestamp is out of range, which JSON's cannot be.
+    """
+    try:
+        return timestamp.ToDatetime(UTC)
+    except ValueError:
+        raise InvalidTime from None

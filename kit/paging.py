@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from kit.errors import InvalidArgument
@@ -36,10 +37,21 @@ def decode(token: str, question: str, length: int) -> list[str] | None:
         digest, *key = json.loads(base64.urlsafe_b64decode(token.encode()))
     except (ValueError, TypeError):
         raise InvalidPageToken.of("page_token") from None
-    parts = [part for part in key if isinstance(part, str) and "\0" not in part]
+    parts = [part for part in key if isinstance(part, str) and _is_text(part)]
     if digest != _digest(question) or len(key) != length or len(parts) != length:
         raise InvalidPageToken.of("page_token")
     return parts
+
+
+def moment(part: str) -> datetime:
+    """The time in a part of a decoded key."""
+    try:
+        found = datetime.fromisoformat(part)
+    except ValueError:
+        raise InvalidPageToken.of("page_token") from None
+    if found.tzinfo is None:
+        raise InvalidPageToken.of("page_token")
+    return found
 
 
 def cut(
@@ -50,6 +62,11 @@ def cut(
         return rows, ""
     page = rows[:size]
     return page, encode([str(part) for part in key(page[-1])], question)
+
+
+def _is_text(part: str) -> bool:
+    """Whether PostgreSQL can compare with it: JSON may hold U+0000 and halves of characters."""
+    return "\0" not in part and not any("\ud800" <= character <= "\udfff" for character in part)
 
 
 def _digest(question: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,11 +125,16 @@ def validate(request: Message) -> None:
         InvalidRequest: with every violated rule.
     """
     found = _validator.collect_violations(request)
-    if not found:
-        return
     violations = tuple(
         FieldViolation(_path(violation), violation.proto.message) for violation in found
     )
+    if b"\0" in request.SerializeToString():
+        violations += tuple(
+            FieldViolation(path, "must not contain the character U+0000")
+            for path in _with_nul(request)
+        )
+    if not violations:
+        return
     first = violations[0]
     raise InvalidRequest(f"{first.field}: {first.description}", violations=violations)
 
@@ -139,9 +144,21 @@ def _path(violation: Any) -> str:
     path = ""
     for element in violation.proto.field.elements:
         path += f".{element.field_name}" if path else element.field_name
-        if element.HasField("index"):
-            path += f"[{element.index}]"
+        if element.subscript is not None and element.subscript.field == "index":
+            path += f"[{element.subscript.value}]"
     return path
+
+
+def _with_nul(message: Message, prefix: str = "") -> Iterator[str]:
+    """The paths of the strings that PostgreSQL cannot store, for they contain U+0000."""
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else (value,)
+        for index, single in enumerate(values):
+            path = f"{prefix}{field.name}" + (f"[{index}]" if field.is_repeated else "")
+            if isinstance(single, Message):
+                yield from _with_nul(single, f"{path}.")
+            elif isinstance(single, str) and "\0" in single:
+                yield path
 
 
 def _method(name: str) -> MethodDescriptor:
@@ -169,7 +186,9 @@ class Server:
         servicers: Sequence[tuple[Any, Callable[[Any, grpc.aio.Server], None]]],
     ) -> None:
         self._identity = identity
-        self._server = grpc.aio.server(interceptors=[_Interceptor(guard)], options=OPTIONS)
+        # Otherwise a second server on the same port starts too, and they share the calls.
+        options = [*OPTIONS, ("grpc.so_reuseport", 0)]
+        self._server = grpc.aio.server(interceptors=[_Interceptor(guard)], options=options)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [
