@@ -20,6 +20,7 @@ from kit.auth import GATEWAY, TokenVerifier
 from kit.rpc_client import Mesh
 from kit.settings import Environment
 from kit.tls import Identity
+from kit.user_keys import verifier
 
 
 async def _nothing() -> None:
@@ -66,8 +67,6 @@ def build_app(
 
 def create() -> Starlette:
     """The application of a process of its own, which has its own channels."""
-    from kit.service import verifier
-
     telemetry.configure_logging()
     environment = Environment()
     identity = Identity.load(environment.path("TLS_DIR"), GATEWAY)

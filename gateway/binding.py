@@ -15,8 +15,7 @@ from gateway import contract
 from gateway.decoding import Violations, decode_object, decode_query, decoder, query_fields
 from gateway.problems import BodyTooSlow, UnsupportedMediaType
 from gateway.routes import Route
-from kit.errors import FieldViolation, InvalidArgument
-from kit.rpc_server import InvalidRequest
+from kit.errors import FieldViolation, InvalidArgument, InvalidRequest
 
 _MAX_PARAMETERS = 100
 _BODY_TIMEOUT_S = 30

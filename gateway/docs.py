@@ -15,8 +15,7 @@ from gateway.binding import MalformedJson
 from gateway.routes import RouteNotFound
 from gateway.transcoding import Page
 from kit import auth
-from kit.errors import DeadlineExceeded, TesseraError, Unavailable
-from kit.rpc_server import Internal, InvalidRequest
+from kit.errors import DeadlineExceeded, Internal, InvalidRequest, TesseraError, Unavailable
 
 _HEADERS = {
     "Cache-Control": "public, max-age=300",

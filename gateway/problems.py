@@ -8,8 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from kit import telemetry
-from kit.errors import TesseraError
-from kit.rpc_server import Internal
+from kit.errors import Internal, TesseraError
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_S = "1"

@@ -11,8 +11,7 @@ from tessera.access.v1 import access_pb2
 
 from gateway import contract
 from kit.auth import access_of
-from kit.errors import FieldViolation, NotFound
-from kit.rpc_server import InvalidRequest
+from kit.errors import FieldViolation, InvalidRequest, NotFound
 
 _TEMPLATE = re.compile(r"(/([A-Za-z0-9_.-]+|\{[a-z_]+\}))+(:[a-z_]+)?")
 _MAX_PATH_BYTES = 2048

@@ -16,8 +16,7 @@ from gateway.responses import responder
 from gateway.routes import Route, RouteTable
 from kit import telemetry
 from kit.auth import TokenVerifier
-from kit.errors import TesseraError
-from kit.rpc_server import Internal
+from kit.errors import Internal, TesseraError
 
 Page = Callable[[Request], Awaitable[Response]]
 

@@ -49,6 +49,10 @@ class InvalidArgument(TesseraError):
         return cls(f"{field}: {description}", violations=(FieldViolation(field, description),))
 
 
+class InvalidRequest(InvalidArgument):
+    """The request breaks the contract's rules."""
+
+
 class Unauthenticated(TesseraError):
     """Sign in first."""
 
@@ -101,6 +105,12 @@ class DeadlineExceeded(TesseraError):
     """The answer took too long."""
 
     code = "DEADLINE_EXCEEDED"
+
+
+class Internal(TesseraError):
+    """Something went wrong on our side; it has been logged."""
+
+    code = "INTERNAL"
 
 
 class VersionMismatch(Aborted):

@@ -17,7 +17,7 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from kit import auth, telemetry
-from kit.errors import FieldViolation, InvalidArgument, TesseraError
+from kit.errors import FieldViolation, Internal, InvalidRequest, TesseraError
 from kit.idempotency import Answered
 from kit.rpc_client import DEFAULT_TIMEOUT_S, OPTIONS, deadline
 from kit.rpc_errors import to_status
@@ -25,16 +25,6 @@ from kit.settings import InvalidSetting
 from kit.tls import Identity
 
 Behaviour = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
-
-
-class Internal(TesseraError):
-    """Something went wrong on our side; it has been logged."""
-
-    code = "INTERNAL"
-
-
-class InvalidRequest(InvalidArgument):
-    """The request is not valid."""
 
 
 @dataclass(frozen=True, slots=True)

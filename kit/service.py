@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tessera.user.v1 import session_service_pb2, session_service_pb2_grpc
-
-from kit import auth, telemetry, worker
+from kit import telemetry, worker
 from kit.database import Database, ensure_database, service_url
 from kit.migrations import upgrade
 from kit.rpc_client import Mesh
@@ -73,22 +71,6 @@ async def running(name: str, build: Build, environment: Environment) -> AsyncIte
         ]
         stack.push_async_callback(_cancel, tasks)
         yield
-
-
-def user_keys(mesh: Mesh) -> Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]:
-    """How a service other than user_service gets the keys that verify access tokens."""
-
-    async def fetch() -> Sequence[Mapping[str, Any]]:
-        stub = session_service_pb2_grpc.SessionServiceStub(mesh.channel("user_service"))
-        answer = await stub.GetJsonWebKeySet(session_service_pb2.GetJsonWebKeySetRequest())
-        return [{name.name: value for name, value in key.ListFields()} for key in answer.keys]
-
-    return fetch
-
-
-def verifier(mesh: Mesh) -> auth.TokenVerifier:
-    """Verifies access tokens by user_service's keys."""
-    return auth.TokenVerifier(user_keys(mesh))
 
 
 def main(name: str, build: Build) -> None:

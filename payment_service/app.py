@@ -8,9 +8,10 @@ from tessera.payment.v1 import (
     webhook_service_pb2_grpc,
 )
 
-from kit import brokers, idempotency, outbox, service
+from kit import brokers, idempotency, outbox
 from kit.rpc_server import Guard
 from kit.service import Host, Service
+from kit.user_keys import verifier
 from payment_service.documents_client import DocumentsClient
 from payment_service.insights.rpc import InsightsRpc
 from payment_service.orders.rpc import Orders
@@ -71,7 +72,7 @@ async def build(host: Host) -> Service:
                 insights_service_pb2_grpc.add_InsightsServiceServicer_to_server,
             ),
         ],
-        guard=Guard(service.verifier(host.mesh), tokens.order_of),
+        guard=Guard(verifier(host.mesh), tokens.order_of),
         workers={"settle": settle, "relay": relay, "forget": forget},
         on_stop=stop,
     )

@@ -8,9 +8,10 @@ from tessera.ticket.v1 import (
     ticket_service_pb2_grpc,
 )
 
-from kit import idempotency, service
+from kit import idempotency
 from kit.rpc_server import Guard
 from kit.service import Host, Service
+from kit.user_keys import verifier
 from ticket_service.admission.rpc import Tickets
 from ticket_service.catalog import operations as catalog
 from ticket_service.catalog.rpc import Events
@@ -48,6 +49,6 @@ async def build(host: Host) -> Service:
             ),
             (Tickets(database), ticket_service_pb2_grpc.add_TicketServiceServicer_to_server),
         ],
-        guard=Guard(service.verifier(host.mesh)),
+        guard=Guard(verifier(host.mesh)),
         workers={"expire_holds": expire_holds, "end_events": end_events, "forget": forget},
     )

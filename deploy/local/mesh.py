@@ -22,10 +22,11 @@ from deploy.local import die_with_parent, postgres, smtp_sink
 from deploy.local.environment import LOCAL, SERVICES, check_port
 from kit.auth import GATEWAY
 from kit.rpc_client import Mesh
-from kit.service import ROOT, running, verifier
+from kit.service import ROOT, running
 from kit.settings import PREFIX, Environment, InvalidSetting
 from kit.telemetry import log
 from kit.tls import Identity
+from kit.user_keys import verifier
 
 RESTART_PAUSE_S = 0.2
 STOP_TIMEOUT_S = 20
