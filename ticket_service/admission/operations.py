@@ -32,10 +32,7 @@ async def issue_tickets(
         SoldOut: the hold is gone and so is its stock.
     """
     async with database.begin() as tx:
-        hold = await hold_store.get_hold(tx, hold_id, lock=True)
-        event = await catalog_store.get_event(tx, hold.event_id) if hold else None
-        if hold is None or event is None:
-            raise hold_domain.HoldNotFound
+        event, hold = await _lock_hold(tx, hold_id)
         if hold.order_id == order_id:
             return await store.list_tickets(tx, order_id)
         if event.state is EventState.CANCELLED:
@@ -99,6 +96,16 @@ async def statistics(database: Database, event_id: str) -> Statistics:
             ticket_types=await store.count_by_ticket_type(tx, event_id),
             days=await store.count_by_day(tx, event_id, event.time_zone),
         )
+
+
+async def _lock_hold(tx: Transaction, hold_id: str) -> tuple[Event, Hold]:
+    """The event first: nobody calls it off while tickets for it are issued."""
+    hold = await hold_store.get_hold(tx, hold_id)
+    event = await catalog_store.share_event(tx, hold.event_id) if hold else None
+    hold = await hold_store.get_hold(tx, hold_id, lock=True)
+    if event is None or hold is None:
+        raise hold_domain.HoldNotFound
+    return event, hold
 
 
 async def _take_again(tx: Transaction, hold: Hold) -> None:

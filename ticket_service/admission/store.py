@@ -40,9 +40,12 @@ async def cancel_tickets(tx: Transaction, order_id: str) -> Counter[str]:
 
 async def lock_ticket(tx: Transaction, organizer_id: str, code: str) -> Ticket | None:
     """An organizer's ticket by its code, kept to this door until the transaction ends."""
-    query = _TICKET.where(tickets.c.organizer_id == organizer_id, tickets.c.code == code)
-    row = (await tx.execute(query.with_for_update(of=tickets))).first()
-    return _ticket(row) if row else None
+    mine = and_(tickets.c.organizer_id == organizer_id, tickets.c.code == code)
+    locked = select(tickets.c.id).where(mine).with_for_update(key_share=True)
+    if (await tx.execute(locked)).first() is None:
+        return None
+    # A statement of its own: the one that waited for the lock does not see what it waited for.
+    return _ticket((await tx.execute(_TICKET.where(mine))).one())
 
 
 async def insert_check_in(

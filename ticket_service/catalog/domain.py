@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import available_timezones
 
 from kit import money
 from kit.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -41,6 +42,10 @@ class CurrencyMismatch(InvalidArgument):
 
 class EventIsFinal(FailedPrecondition):
     """The event is cancelled or has ended, and no longer changes."""
+
+
+class EventNotPublished(FailedPrecondition):
+    """Only a published event can be cancelled; delete the draft instead."""
 
 
 class EventNotDraft(FailedPrecondition):
@@ -84,8 +89,9 @@ class EventState(StrEnum):
     ENDED = "ENDED"
 
 
+# A draft is never cancelled: whoever it was hidden from would see it then.
 TRANSITIONS: Mapping[EventState, frozenset[EventState]] = {
-    EventState.DRAFT: frozenset({EventState.PUBLISHED, EventState.CANCELLED}),
+    EventState.DRAFT: frozenset({EventState.PUBLISHED}),
     EventState.PUBLISHED: frozenset({EventState.DRAFT, EventState.CANCELLED, EventState.ENDED}),
     EventState.CANCELLED: frozenset(),
     EventState.ENDED: frozenset(),
@@ -142,19 +148,23 @@ class TicketType:
 
 def check_time_zone(name: str) -> None:
     """Raise UnknownTimeZone unless the IANA database knows the zone."""
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise UnknownTimeZone.of("time_zone") from None
+    if name not in _time_zones():
+        raise UnknownTimeZone.of("time_zone")
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    # What some systems call their own zone is a file beside the others, and no zone's name.
+    return frozenset(available_timezones() - {"localtime"})
 
 
 def move(event: Event, state: EventState) -> Event:
     """The event in another state; the same event when it is there already."""
     if event.state is state:
         return event
-    if state not in TRANSITIONS[event.state]:
-        raise EventIsFinal
-    return replace(event, state=state)
+    if state in TRANSITIONS[event.state]:
+        return replace(event, state=state)
+    raise EventIsFinal if not TRANSITIONS[event.state] else EventNotPublished
 
 
 def publish(event: Event, *, has_ticket_types: bool, now: datetime) -> Event:

@@ -73,7 +73,7 @@ async def list_events(
     """A page of the events that the caller may see, and the next page's token."""
     size = paging.page_size(page_size)
     question = f"{query}|{starts_after}|{starts_before}|{state}|{organizer_id}"
-    after = paging.decode(page_token, question, 2)
+    last = paging.decode(page_token, question, 2)
     async with database.begin() as tx:
         found = await store.list_events(
             tx,
@@ -84,7 +84,7 @@ async def list_events(
             organizer_id=organizer_id,
             viewer_organizer_id=caller.organizer_id,
             sees_all=caller.works_for(""),
-            after=after,
+            after=(paging.moment(last[0]), last[1]) if last else None,
             limit=size + 1,
         )
         events, token = paging.cut(found, size, question, lambda event: (event.starts_at, event.id))
@@ -111,7 +111,7 @@ async def delete_event(database: Database, organizer_id: str, event_id: str, if_
         check_version(if_match, event.version)
         if event.state is not EventState.DRAFT:
             raise domain.EventNotDraft
-        if await store.is_in_use(tx, event_id):
+        if await store.is_in_use(tx, event_id) or await store.was_sold(tx, event_id):
             raise domain.EventInUse
         await store.delete_event(tx, event_id)
 
@@ -146,6 +146,7 @@ async def cancel_event(
     async with database.begin() as tx:
         await once.claim(tx)
         event = await _own_event(tx, organizer_id, event_id)
+        await store.lock_ticket_types(tx, event_id)
         cancelled = domain.move(event, EventState.CANCELLED)
         return await once.record(tx, await _store_move(tx, event, cancelled))
 
@@ -229,7 +230,7 @@ async def delete_ticket_type(
 
 
 async def _own_event(tx: Transaction, organizer_id: str, event_id: str) -> Event:
-    event = await store.get_event(tx, event_id, lock=True)
+    event = await store.lock_event(tx, event_id)
     if event is None or event.organizer_id != organizer_id:
         raise domain.EventNotFound
     return event

@@ -1,14 +1,21 @@
-"""Every SQL statement about events and ticket types."""
+"""Every SQL statement about events and ticket types.
+
+Locks are taken in one order everywhere: the event, then holds, then ticket types by id. They are
+`FOR NO KEY UPDATE` and weaker, since rows that refer to these (new holds, new tickets) may come
+meanwhile: a foreign key's check would wait for `FOR UPDATE`, in an order of its own.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Row, delete, func, insert, or_, select, tuple_, update
 
 from kit.database import Transaction
 from ticket_service.catalog.domain import Event, EventState, TicketType
-from ticket_service.tables import events, hold_items, holds, ticket_types
+from ticket_service.tables import events, hold_items, holds, ticket_types, tickets
+
+ENDING_BATCH = 1000
 
 _TYPE = (*ticket_types.c, events.c.currency_code)
 
@@ -18,10 +25,23 @@ async def insert_event(tx: Transaction, values: Mapping[str, Any]) -> Event:
     return _event((await tx.execute(insert(events).values(values).returning(events))).one())
 
 
-async def get_event(tx: Transaction, event_id: str, *, lock: bool = False) -> Event | None:
-    """One event; locked against other changes if asked."""
-    query = select(events).where(events.c.id == event_id)
-    row = (await tx.execute(query.with_for_update() if lock else query)).first()
+async def get_event(tx: Transaction, event_id: str) -> Event | None:
+    """One event."""
+    row = (await tx.execute(select(events).where(events.c.id == event_id))).first()
+    return _event(row) if row else None
+
+
+async def lock_event(tx: Transaction, event_id: str) -> Event | None:
+    """One event, for a change of it."""
+    query = select(events).where(events.c.id == event_id).with_for_update(key_share=True)
+    row = (await tx.execute(query)).first()
+    return _event(row) if row else None
+
+
+async def share_event(tx: Transaction, event_id: str) -> Event | None:
+    """One event, which nobody changes before the transaction ends."""
+    query = select(events).where(events.c.id == event_id).with_for_update(read=True)
+    row = (await tx.execute(query)).first()
     return _event(row) if row else None
 
 
@@ -35,7 +55,7 @@ async def list_events(
     organizer_id: str,
     viewer_organizer_id: str,
     sees_all: bool,
-    after: Sequence[str] | None,
+    after: tuple[datetime, str] | None,
     limit: int,
 ) -> list[Event]:
     """What the viewer may see and the filters admit, soonest first."""
@@ -55,8 +75,7 @@ async def list_events(
         public = events.c.state != "DRAFT" if state else events.c.state == "PUBLISHED"
         query = query.where(or_(public, events.c.organizer_id == viewer_organizer_id))
     if after:
-        key = (datetime.fromisoformat(after[0]), after[1])
-        query = query.where(tuple_(events.c.starts_at, events.c.id) > key)
+        query = query.where(tuple_(events.c.starts_at, events.c.id) > after)
     return [_event(row) for row in await tx.execute(query)]
 
 
@@ -97,16 +116,29 @@ async def is_in_use(tx: Transaction, event_id: str) -> bool:
     slips in between this answer and the change that depends on it.
     """
     await lock_ticket_types(tx, event_id)
-    live = and_(holds.c.event_id == event_id, holds.c.state.in_(("ACTIVE", "CONVERTED")))
-    return bool((await tx.execute(select(select(holds.c.id).where(live).exists()))).scalar_one())
+    held = select(holds.c.id).where(holds.c.event_id == event_id, holds.c.state == "ACTIVE")
+    sold = select(tickets.c.id).where(tickets.c.event_id == event_id, tickets.c.state == "ISSUED")
+    return bool((await tx.execute(select(or_(held.exists(), sold.exists())))).scalar_one())
+
+
+async def was_sold(tx: Transaction, event_id: str) -> bool:
+    """Whether the event ever had a ticket, even one that was taken back."""
+    sold = select(tickets.c.id).where(tickets.c.event_id == event_id)
+    return bool((await tx.execute(select(sold.exists()))).scalar_one())
 
 
 async def end_events(tx: Transaction) -> int:
     """Move published events whose end has passed to ENDED; answers how many."""
-    over = and_(events.c.state == "PUBLISHED", events.c.ends_at <= func.now())
+    over = (
+        select(events.c.id)
+        .where(events.c.state == "PUBLISHED", events.c.ends_at <= func.now())
+        .order_by(events.c.ends_at)
+        .limit(ENDING_BATCH)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
     ended = (
         update(events)
-        .where(over)
+        .where(events.c.id.in_(over))
         .values(state="ENDED", version=events.c.version + 1, updated_at=func.now())
     )
     return (await tx.execute(ended)).rowcount
@@ -127,7 +159,7 @@ async def lock_ticket_types(tx: Transaction, event_id: str) -> list[TicketType]:
         .join(events)
         .where(ticket_types.c.event_id == event_id)
         .order_by(ticket_types.c.id)
-        .with_for_update(of=ticket_types)
+        .with_for_update(of=ticket_types, key_share=True)
     )
     return [_ticket_type(row) for row in await tx.execute(query)]
 

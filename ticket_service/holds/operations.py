@@ -1,7 +1,7 @@
 """Making, releasing and expiring holds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from kit import clock, idempotency
@@ -46,7 +46,7 @@ async def create_hold(
                 hold, fingerprint = made
                 if fingerprint != key.fingerprint:
                     raise idempotency.IdempotencyKeyReused
-                return hold
+                return replace(hold, state=HoldState.ACTIVE)  # as it was answered then
         stock = await store.lock_stock(tx, event_id, [r.ticket_type_id for r in requests])
         # Read after the lock: whoever changes the event's state takes the same lock first.
         event = await catalog_store.get_event(tx, event_id)

@@ -1,6 +1,6 @@
 """Every SQL statement about holds and the stock they take.
 
-Locks are taken in one order everywhere: holds first, then ticket types by id.
+The order and strength of locks: see catalog/store.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ async def lock_stock(tx: Transaction, event_id: str, ids: Sequence[str]) -> dict
         select(ticket_types)
         .where(ticket_types.c.id.in_(ids), ticket_types.c.event_id == event_id)
         .order_by(ticket_types.c.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     return {
         row.id: Stock(
@@ -50,16 +50,18 @@ async def return_stock(tx: Transaction, quantities: Mapping[str, int]) -> None:
         select(ticket_types.c.id)
         .where(ticket_types.c.id.in_(list(quantities)))
         .order_by(ticket_types.c.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     await tx.execute(locked)
     await _add_to_stock(tx, quantities)
 
 
 async def _add_to_stock(tx: Transaction, changes: Mapping[str, int]) -> None:
-    given = func.unnest(
-        cast(list(changes), ARRAY(Text)), cast(list(changes.values()), ARRAY(Integer))
-    ).table_valued("id", "change", name="given")
+    given = (
+        func.unnest(cast(list(changes), ARRAY(Text)), cast(list(changes.values()), ARRAY(Integer)))
+        .table_valued("id", "change")
+        .render_derived(name="given")
+    )
     await tx.execute(
         update(ticket_types)
         .where(ticket_types.c.id == given.c.id)
@@ -126,7 +128,8 @@ async def find_by_key(tx: Transaction, idempotency_key: str) -> tuple[Hold, byte
 async def get_hold(tx: Transaction, hold_id: str, *, lock: bool = False) -> Hold | None:
     """One hold with its items; locked if asked."""
     query = select(holds).where(holds.c.id == hold_id)
-    row = (await tx.execute(query.with_for_update() if lock else query)).first()
+    query = query.with_for_update(key_share=True) if lock else query
+    row = (await tx.execute(query)).first()
     if row is None:
         return None
     items = (
@@ -165,7 +168,7 @@ async def expire_due(tx: Transaction) -> dict[str, int]:
         .where(holds.c.state == HoldState.ACTIVE, holds.c.expires_at <= func.now())
         .order_by(holds.c.expires_at)
         .limit(EXPIRY_BATCH)
-        .with_for_update(skip_locked=True)
+        .with_for_update(key_share=True, skip_locked=True)
         .cte("due")
     )
     expired = (
