@@ -1,0 +1,51 @@
+"""One ticket_service, in two replicas, per test worker; each test has organizers of its own."""
+
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.environment import free_port
+from deploy.local.postgres import EmbeddedPostgres
+from kit.database import Database, service_url
+from tests.integration.ticket_service.support import Organizer, Shop, TicketApi
+from tests.support.invariants import assert_invariants
+from tests.support.services import running_services
+from tests.support.tokens import TokenIssuer
+from ticket_service.app import build
+
+
+@pytest.fixture(scope="session")
+async def running_shop(postgres: EmbeddedPostgres, tls_dir: Path) -> AsyncIterator[Shop]:
+    url = postgres.url.replace("/tessera?", f"/t{uuid.uuid4().hex[:12]}?")
+    issuer, users = TokenIssuer(), f"127.0.0.1:{free_port()}"
+    variables = {"TESSERA_DATABASE_URL": url, "TESSERA_USER_SERVICE_ADDRESS": users}
+    hasty = {**variables, "TESSERA_HOLD_SECONDS": "1"}
+    database = Database(service_url(url, "ticket"), pool_size=5)
+    async with (
+        issuer.serving(users, tls_dir),
+        running_services({"ticket_service": build}, variables, tls_dir) as first,
+        running_services({"ticket_service": build}, hasty, tls_dir) as second,
+    ):
+        yield Shop(
+            public=TicketApi(first.as_service("gateway").channel("ticket_service")),
+            hasty=TicketApi(second.as_service("gateway").channel("ticket_service")),
+            internal=TicketApi(first.as_service("payment_service").channel("ticket_service")),
+            issuer=issuer,
+            database=database,
+            database_url=url,
+        )
+        await database.close()
+
+
+@pytest.fixture
+async def shop(running_shop: Shop) -> AsyncIterator[Shop]:
+    """After each test, every invariant still holds."""
+    yield running_shop
+    await assert_invariants(running_shop.database_url, "ticket")
+
+
+@pytest.fixture
+def organizer(shop: Shop) -> Organizer:
+    return shop.organizer()

@@ -1,0 +1,250 @@
+"""ticket_service as its callers know it, and the few things that nearly every test does."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc.aio
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import text
+from tessera.ticket.v1 import (
+    event_pb2,
+    event_service_pb2,
+    event_service_pb2_grpc,
+    hold_pb2,
+    hold_service_pb2,
+    hold_service_pb2_grpc,
+    ticket_pb2,
+    ticket_service_pb2,
+    ticket_service_pb2_grpc,
+    ticket_type_pb2,
+)
+from tessera.type.v1 import money_pb2
+
+from kit.database import Database
+from kit.rpc_errors import RemoteError
+from tests.support.tokens import Metadata, TokenIssuer
+
+_NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+class TicketApi:
+    """The RPCs of ticket_service, through one caller's channel."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.events = event_service_pb2_grpc.EventServiceStub(channel)
+        self.holds = hold_service_pb2_grpc.HoldServiceStub(channel)
+        self.tickets = ticket_service_pb2_grpc.TicketServiceStub(channel)
+
+
+@dataclass(frozen=True, slots=True)
+class Organizer:
+    """Somebody with events, and what the RPCs of their people carry."""
+
+    id: str
+    admin: Metadata
+    admin_id: str
+    staff: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Two replicas of ticket_service on one database.
+
+    `public` is the gateway at the first, which holds tickets for 15 minutes; `hasty` the gateway at
+    the second, which holds them for one second; `internal` payment_service at the first.
+    """
+
+    public: TicketApi
+    hasty: TicketApi
+    internal: TicketApi
+    issuer: TokenIssuer
+    database: Database
+    database_url: str
+
+    def organizer(self) -> Organizer:
+        """A new organizer with an admin and door staff."""
+        organizer_id, admin_id = f"org_{uuid.uuid4().hex}", f"usr_{uuid.uuid4().hex}"
+        return Organizer(
+            organizer_id,
+            self.issuer.metadata(organizer_id, user_id=admin_id),
+            admin_id,
+            self.issuer.metadata(organizer_id, "STAFF"),
+        )
+
+    async def draft(self, organizer: Organizer, **fields: Any) -> event_pb2.Event:
+        """A new draft without ticket types."""
+        return await self.public.events.CreateEvent(event(**fields), metadata=organizer.admin)
+
+    async def add_type(
+        self, organizer: Organizer, event_id: str, **fields: Any
+    ) -> ticket_type_pb2.TicketType:
+        """A ticket type: ten tickets at 50 euros, if nothing else is said."""
+        request = ticket_type(event_id, **fields)
+        return await self.public.events.CreateTicketType(request, metadata=organizer.admin)
+
+    async def on_sale(
+        self, organizer: Organizer, *types: Mapping[str, Any], **fields: Any
+    ) -> event_pb2.Event:
+        """A published event with these ticket types (default: one)."""
+        draft = await self.draft(organizer, **fields)
+        for values in types or ({},):
+            await self.add_type(organizer, draft.id, **values)
+        return await self.publish(organizer, draft.id)
+
+    async def publish(self, organizer: Organizer, event_id: str) -> event_pb2.Event:
+        """Put a draft on sale."""
+        request = event_service_pb2.PublishEventRequest(event_id=event_id)
+        return await self.public.events.PublishEvent(request, metadata=organizer.admin)
+
+    async def cancel(self, organizer: Organizer, event_id: str) -> event_pb2.Event:
+        """Call an event off."""
+        request = event_service_pb2.CancelEventRequest(event_id=event_id)
+        return await self.public.events.CancelEvent(request, metadata=organizer.admin)
+
+    async def see(self, event_id: str) -> event_pb2.Event:
+        """A public event as anyone sees it."""
+        return await self.public.events.GetEvent(
+            event_service_pb2.GetEventRequest(event_id=event_id)
+        )
+
+    async def remaining(self, event_id: str) -> list[int]:
+        """What remains of each ticket type of a public event."""
+        return [found.remaining for found in (await self.see(event_id)).ticket_types]
+
+    async def hold(
+        self, of: event_pb2.Event, *quantities: int, hasty: bool = False
+    ) -> hold_pb2.Hold:
+        """Hold so many tickets of each type; one of the first where nothing is said."""
+        api = self.hasty if hasty else self.public
+        return await api.holds.CreateHold(hold(of, *(quantities or (1,))))
+
+    async def hold_state(self, hold_id: str) -> str:
+        """`ACTIVE`, or what became of the hold."""
+        request = hold_service_pb2.GetHoldRequest(hold_id=hold_id)
+        found = await self.public.holds.GetHold(request)
+        return hold_pb2.HoldState.Name(found.state).removeprefix("HOLD_STATE_")
+
+    async def release(self, hold_id: str) -> hold_pb2.Hold:
+        """Give a hold's tickets back."""
+        request = hold_service_pb2.ReleaseHoldRequest(hold_id=hold_id)
+        return await self.public.holds.ReleaseHold(request)
+
+    async def issue(self, hold_id: str, order_id: str = "") -> list[ticket_pb2.Ticket]:
+        """Convert a hold into the tickets of an order (default: a new one)."""
+        request = ticket_service_pb2.IssueTicketsRequest(
+            hold_id=hold_id, order_id=order_id or new_order_id(), holder_name="Ada Lovelace"
+        )
+        return list((await self.internal.tickets.IssueTickets(request)).tickets)
+
+    async def take_back(self, order_id: str) -> list[ticket_pb2.Ticket]:
+        """Cancel an order's tickets."""
+        request = ticket_service_pb2.CancelTicketsRequest(order_id=order_id)
+        return list((await self.internal.tickets.CancelTickets(request)).tickets)
+
+    async def scan(self, by: Metadata, code: str, **fields: Any) -> ticket_service_pb2.CheckIn:
+        """Show a ticket at the door."""
+        request = ticket_service_pb2.CreateCheckInRequest(ticket_code=code, **fields)
+        return await self.public.tickets.CreateCheckIn(request, metadata=by)
+
+    async def execute(self, sql: str, **values: Any) -> Any:
+        """Run one statement in ticket_service's database; answers its rows, if it has any."""
+        async with self.database.begin() as tx:
+            result = await tx.execute(text(sql), values)
+            return result.all() if result.returns_rows else []
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def days_ahead(days: float) -> Timestamp:
+    """So many days after the tests began."""
+    return timestamp(_NOW + timedelta(days=days))
+
+
+def money(amount: str, currency_code: str = "EUR") -> money_pb2.Money:
+    return money_pb2.Money(currency_code=currency_code, amount=amount)
+
+
+def event(**fields: Any) -> event_service_pb2.CreateEventRequest:
+    """A valid request for an event in a month, unless `fields` spoil it."""
+    values = {
+        "title": "A Night of Strings",
+        "description": "Dvořák and Janáček",
+        "location": "Main Hall, Brno",
+        "starts_at": days_ahead(30),
+        "ends_at": days_ahead(30.1),
+        "time_zone": "Europe/Prague",
+        "currency_code": "EUR",
+        **fields,
+    }
+    return event_service_pb2.CreateEventRequest(**values)
+
+
+def ticket_type(event_id: str, **fields: Any) -> event_service_pb2.CreateTicketTypeRequest:
+    """A valid request for ten tickets at 50 euros, unless `fields` spoil it."""
+    values = {"name": "Standard", "price": money("50.00"), "total_stock": 10, **fields}
+    return event_service_pb2.CreateTicketTypeRequest(event_id=event_id, **values)
+
+
+def hold(
+    of: event_pb2.Event, *quantities: int, **fields: Any
+) -> hold_service_pb2.CreateHoldRequest:
+    """Asks for so many tickets of each of the event's types; of none where it is 0."""
+    items = [
+        hold_service_pb2.CreateHoldItem(ticket_type_id=found.id, quantity=quantity)
+        for found, quantity in zip(of.ticket_types, quantities, strict=False)
+        if quantity != 0
+    ]
+    return hold_service_pb2.CreateHoldRequest(event_id=of.id, items=items, **fields)
+
+
+def patch(request_type: Callable[..., Any], *, null: tuple[str, ...] = (), **fields: Any) -> Any:
+    """A PATCH that changes `fields`, and sets `null` to null, as the gateway would send it."""
+    names = ("event_id", "ticket_type_id", "if_match")
+    changed = [name for name in fields if name not in names]
+    return request_type(**fields, update_mask=FieldMask(paths=[*changed, *null]))
+
+
+def new_order_id() -> str:
+    return f"ord_{uuid.uuid4().hex}"
+
+
+def new_key() -> str:
+    """An Idempotency-Key that no other test uses."""
+    return uuid.uuid4().hex
+
+
+@contextmanager
+def refused(reason: str, *, field: str = "") -> Iterator[None]:
+    """The call in this block is refused for this reason, and blames this field."""
+    with pytest.raises(RemoteError) as caught:
+        yield
+    assert caught.value.reason == reason, caught.value
+    if field:
+        assert {violation.field for violation in caught.value.violations} == {field}
+
+
+async def outcome(call: Awaitable[object]) -> str:
+    """`OK`, or the reason for which a call was refused."""
+    try:
+        await call
+    except RemoteError as error:
+        return error.reason
+    return "OK"
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 20) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(timeout_s):
+        while not await condition():
+            await asyncio.sleep(0.05)

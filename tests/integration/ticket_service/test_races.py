@@ -1,0 +1,123 @@
+"""Everyone arrives in the same second: nothing is sold twice, nothing is left unsold."""
+
+import asyncio
+from collections import Counter
+
+from tessera.ticket.v1 import event_pb2
+
+from kit.rpc_errors import RemoteError
+from tests.integration.ticket_service.support import Organizer, Shop, outcome, refused
+from tests.support.invariants import assert_invariants
+
+
+async def test_the_last_ticket_has_exactly_one_winner_among_500(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 1})
+    outcomes = await asyncio.gather(
+        *(outcome(shop.hold(published, hasty=number % 2 == 0)) for number in range(500))
+    )
+    assert Counter(outcomes) == {"OK": 1, "SOLD_OUT": 499}
+
+
+async def test_buyers_of_several_types_in_any_order_do_not_block_each_other(
+    shop: Shop, organizer: Organizer
+) -> None:
+    there = await shop.on_sale(organizer, {"total_stock": 60}, {"total_stock": 60})
+    back = event_pb2.Event(id=there.id, ticket_types=reversed(there.ticket_types))
+
+    async def buy(way: event_pb2.Event) -> None:
+        await shop.issue((await shop.hold(way, 1, 1)).id)
+
+    await asyncio.gather(*(buy(way) for way in (there, back) * 30))
+    assert await shop.remaining(there.id) == [0, 0]
+
+
+class BoxOffice:
+    """200 buyers, 100 tickets: whoever finds none waits for what others let go."""
+
+    def __init__(self, shop: Shop, published: event_pb2.Event) -> None:
+        self.shop = shop
+        self.published = published
+        self.sold = 0
+        self.news = asyncio.Condition()
+
+    async def buy(self, number: int) -> bool:
+        """Try until there is a ticket, or all are sold.
+
+        A third of the buyers let their first hold expire, and another third pay after that.
+        """
+        walks_away, is_late = number % 3 == 1, number % 3 == 2
+        while self.sold < 100:
+            try:
+                held = await self.shop.hold(self.published, hasty=True)
+            except RemoteError as error:
+                if error.reason != "SOLD_OUT":
+                    raise
+                await self._wait()
+                continue
+            if walks_away:
+                walks_away = False
+                continue
+            if is_late:
+                is_late = False
+                await self._expired(held.id)
+            if await outcome(self.shop.issue(held.id)) == "OK":
+                self.sold += 1
+                return True
+        return False
+
+    async def tell(self) -> None:
+        """Let the waiting buyers know when there is something to try for."""
+        while self.sold < 100:
+            if await self.shop.remaining(self.published.id) != [0]:
+                async with self.news:
+                    self.news.notify_all()
+            await asyncio.sleep(0.1)
+        async with self.news:
+            self.news.notify_all()
+
+    async def _wait(self) -> None:
+        async with self.news:
+            if self.sold < 100:
+                await self.news.wait()
+
+    async def _expired(self, hold_id: str) -> None:
+        while await self.shop.hold_state(hold_id) == "ACTIVE":
+            await asyncio.sleep(0.1)
+
+
+async def test_200_buyers_get_100_tickets_though_holds_expire(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 100})
+    office = BoxOffice(shop, published)
+    async with asyncio.timeout(60):
+        *bought, _ = await asyncio.gather(*(office.buy(n) for n in range(200)), office.tell())
+    assert bought.count(True) == 100
+    await assert_invariants(shop.database_url, "ticket")
+    assert await shop.remaining(published.id) == [0]
+    [[issued]] = await shop.execute(
+        "SELECT count(*) FROM tickets WHERE event_id = :id AND state = 'ISSUED'", id=published.id
+    )
+    assert issued == 100
+    with refused("SOLD_OUT"):
+        await shop.hold(published)
+
+
+async def test_sales_end_refunds_and_returns_at_once_keep_the_stock_whole(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 30}, {"total_stock": 30})
+
+    async def customer(number: int) -> None:
+        held = await shop.hold(published, 1, 1, hasty=number % 2 == 0)
+        if number % 3 == 0:
+            await shop.release(held.id)
+            return
+        [first, *_] = await shop.issue(held.id)
+        if number % 3 == 1:
+            await shop.take_back(first.order_id)
+
+    await asyncio.gather(*(customer(number) for number in range(30)))
+    assert await shop.remaining(published.id) == [20, 20]
