@@ -49,3 +49,13 @@ class Ticket:
     price: Decimal
     number: int
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail as it goes over the wire (RFC 5322, 7-bit), with its envelope's plain addresses."""
+
+    sender: str
+    recipient: str
+    subject: str
+    content: bytes

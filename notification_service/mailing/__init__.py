@@ -1,0 +1,1 @@
+"""Sending the notifications that are due, by mail."""

@@ -1,0 +1,202 @@
+"""Sending what is due: claim a notification, compose its mail, hand it over, note how it went.
+
+A mail is sent at least once, and twice only if this process, or its database, dies between the
+mail server's consent and the commit that records it: no protocol closes that gap. Both mails then
+have the same Message-ID and the same bytes, so whoever gets them can drop the second.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from email.headerregistry import Address
+from typing import Any
+
+from sqlalchemy import func
+from tessera.payment.v1 import order_pb2
+
+from kit import delivery, telemetry, worker
+from kit.database import Database
+from kit.errors import TesseraError, Unavailable
+from kit.ids import new_id
+from notification_service.documents.domain import Mail
+from notification_service.documents.operations import Renderer
+from notification_service.documents.proto import event_facts, order_facts, ticket_facts
+from notification_service.documents.receipt import UndeliverableAddress
+from notification_service.documents.wording import clean
+from notification_service.mailing import domain
+from notification_service.mailing.domain import Delayed, Failure, ServerDown, Undeliverable
+from notification_service.mailing.transport import MailTransport
+from notification_service.notifications import store
+from notification_service.notifications.domain import Notification, State
+from notification_service.notifications.store import Claim
+from notification_service.orders_client import OrdersClient
+from notification_service.tickets_client import TicketsClient
+
+AT_ONCE = 4
+LEASE = timedelta(seconds=15)  # renewed while an attempt lasts, which may be minutes
+RENEW_EVERY_S = 5
+POLL_S = 5.0  # for what another replica queued, or left behind when it died
+PROBE_EVERY_S = 1.0  # while the mail server is down
+RECORD_AGAIN_S = 0.5
+ERROR_LIMIT = 300  # characters
+
+
+class Dispatcher:
+    """Delivers up to four notifications at once.
+
+    While the mail server is down it tries one a second, whichever is due: composing a thousand
+    mails to be told a thousand times costs too much. The first mail taken makes all others due.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        orders: OrdersClient,
+        tickets: TicketsClient,
+        renderer: Renderer,
+        transport: MailTransport,
+        sender: Address,
+    ) -> None:
+        self._database = database
+        self._orders = orders
+        self._tickets = tickets
+        self._renderer = renderer
+        self._transport = transport
+        self._sender = sender
+        self._delivering: set[asyncio.Task[None]] = set()
+        self._server_is_down = False
+        self._others_may_wait = True  # for the server: since before this process began, even
+
+    async def dispatch_due(self) -> None:
+        """Begin to deliver what is due; then sleep until there may be more."""
+        limit = 1 if self._server_is_down else AT_ONCE
+        free = limit - len(self._delivering)
+        if free <= 0:
+            await asyncio.wait(self._delivering, return_when=asyncio.FIRST_COMPLETED)
+            return
+        async with self._database.begin() as tx:
+            claims = await store.claim_due(tx, new_id("clm"), free, LEASE)
+            due_in_s = None if claims else await store.next_due_in_s(tx)
+        for claim in claims:
+            task = asyncio.create_task(self._deliver(claim))
+            self._delivering.add(task)
+            task.add_done_callback(self._delivering.discard)
+        if not claims:
+            sleep_s = POLL_S if due_in_s is None else min(max(due_in_s, 0.05), POLL_S)
+            await self._database.wait(store.DUE, sleep_s)
+        elif self._server_is_down:
+            await asyncio.sleep(PROBE_EVERY_S)
+
+    async def close(self) -> None:
+        """Let running deliveries end; those that take too long are cut, and come again."""
+        await delivery.finish(self._delivering)
+
+    async def _deliver(self, claim: Claim) -> None:
+        async def renew() -> None:
+            await asyncio.sleep(RENEW_EVERY_S)
+            async with self._database.begin() as tx:
+                await store.renew(tx, claim, LEASE)
+
+        renewing = asyncio.create_task(worker.repeat("renew", renew))
+        try:
+            mail, failure = await self._attempt(claim)
+            self._note_server(claim, mail, failure)
+            await self._record(claim, mail, failure)
+        except Exception:  # it comes again when the claim ends
+            telemetry.log.exception("delivery failed", notification_id=claim.notification.id)
+        finally:
+            renewing.cancel()
+
+    async def _attempt(self, claim: Claim) -> tuple[Mail | None, Failure | None]:
+        """Compose and hand over; answers the mail as far as it came, and what went wrong."""
+        mail = None
+        try:
+            if claim.lapses >= delivery.DELIVERY_LIMIT:
+                return None, Failure("The service stopped each time it was sent.", can_retry=False)
+            mail = await self._compose(claim.notification)
+            await self._transport.send(mail)
+        except Undeliverable as error:
+            return mail, Failure(str(error), can_retry=False)
+        except Delayed as error:
+            is_down = isinstance(error, ServerDown)
+            return mail, Failure(str(error), can_retry=True, server_is_down=is_down)
+        except TesseraError as error:
+            return mail, Failure(error.message, can_retry=error.code != "NOT_FOUND")
+        except Exception:
+            telemetry.log.exception("attempt failed", notification_id=claim.notification.id)
+            return mail, Failure("Something went wrong on our side.", can_retry=True)
+        return mail, None
+
+    async def _compose(self, notification: Notification) -> Mail:
+        order, tickets, event = await asyncio.gather(
+            self._orders.order(notification.order_id),
+            self._tickets.tickets(notification.order_id),
+            self._tickets.event(notification.event_id),
+        )
+        if order.state != order_pb2.ORDER_STATE_PAID or not tickets:
+            raise Undeliverable("The order has no valid tickets.")
+        try:
+            return await self._renderer.receipt(
+                event_facts(event),
+                order_facts(order),
+                ticket_facts(tickets, order),
+                sender=self._sender,
+                mail_id=notification.mail_id,
+                date=notification.queued_at,
+            )
+        except UndeliverableAddress as error:
+            raise Undeliverable(str(error)) from error
+
+    def _note_server(self, claim: Claim, mail: Mail | None, failure: Failure | None) -> None:
+        """Remember whether the mail server is down, and log that once and not for each mail."""
+        was_down = self._server_is_down
+        if failure and failure.server_is_down:
+            self._server_is_down = self._others_may_wait = True
+            if not was_down:
+                telemetry.log.warning("mail server down", why=failure.error)
+            return
+        if mail:  # it answered, be it to refuse
+            self._server_is_down = False
+            if was_down:
+                telemetry.log.info("mail server back")
+        if failure:
+            telemetry.log.warning(
+                "mail not sent", notification_id=claim.notification.id, why=failure.error
+            )
+
+    async def _record(self, claim: Claim, mail: Mail | None, failure: Failure | None) -> None:
+        """Write down how it went, however long the database is away: a mail sent must not again."""
+        values = _outcome(claim, mail, failure)
+        while True:
+            try:
+                async with self._database.begin() as tx:
+                    await store.settle(tx, claim, values)
+                    if failure is None and self._others_may_wait:
+                        await store.hurry(tx)
+            except Unavailable:
+                await asyncio.sleep(RECORD_AGAIN_S)
+            else:
+                self._others_may_wait = self._others_may_wait and failure is not None
+                return
+
+
+def _outcome(claim: Claim, mail: Mail | None, failure: Failure | None) -> Mapping[str, Any]:
+    """What an attempt changes about a notification."""
+    composed = {"recipient": mail.recipient, "subject": mail.subject} if mail else {}
+    if failure is None:
+        return {
+            **composed,
+            "state": State.SENT,
+            "last_error": "",
+            "waits_for_server": False,
+            "next_attempt_at": None,
+            "sent_at": func.now(),
+        }
+    delay = domain.retry_delay(failure, claim.notification.attempts, claim.age)
+    return {
+        **composed,
+        "state": State.DEAD if delay is None else State.PENDING,
+        "last_error": clean(failure.error, ERROR_LIMIT),
+        "waits_for_server": failure.server_is_down and delay is not None,
+        "next_attempt_at": None if delay is None else func.now() + delay,
+    }

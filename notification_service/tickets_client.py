@@ -1,0 +1,33 @@
+"""What notification_service asks of ticket_service."""
+
+from collections.abc import Sequence
+
+from tessera.ticket.v1 import (
+    event_pb2,
+    event_service_pb2,
+    event_service_pb2_grpc,
+    ticket_pb2,
+    ticket_service_pb2,
+    ticket_service_pb2_grpc,
+)
+
+from kit.rpc_client import Mesh
+
+
+class TicketsClient:
+    """Calls to ticket_service; its refusals arrive as RemoteError."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        channel = mesh.channel("ticket_service")
+        self._events = event_service_pb2_grpc.EventServiceStub(channel)
+        self._tickets = ticket_service_pb2_grpc.TicketServiceStub(channel)
+
+    async def event(self, event_id: str) -> event_pb2.Event:
+        """An event in any state."""
+        return await self._events.GetEvent(event_service_pb2.GetEventRequest(event_id=event_id))
+
+    async def tickets(self, order_id: str) -> Sequence[ticket_pb2.Ticket]:
+        """An order's tickets that admit, in the order they were issued."""
+        request = ticket_service_pb2.ListTicketsRequest(order_id=order_id)
+        listed = (await self._tickets.ListTickets(request)).tickets
+        return [ticket for ticket in listed if ticket.state == ticket_pb2.TICKET_STATE_ISSUED]
