@@ -19,6 +19,7 @@ from pypdf import PdfReader
 from notification_service.documents.domain import OrderLine
 from notification_service.documents.receipt import UndeliverableAddress
 from notification_service.documents.tickets_pdf import render_tickets
+from tests.unit.notification_service.reading import attachment, html_part, text_part
 from tests.unit.notification_service.samples import a_receipt, an_event, an_order, some_tickets
 
 any_text = st.text(st.characters(), max_size=500)
@@ -31,28 +32,8 @@ def received(message: EmailMessage) -> EmailMessage:
     return parsed
 
 
-def text_part(message: EmailMessage) -> str:
-    part = message.get_body(("plain",))
-    assert part is not None
-    content: str = part.get_content()
-    return content.replace("\r\n", "\n")
-
-
-def html_part(message: EmailMessage) -> str:
-    part = message.get_body(("html",))
-    assert part is not None
-    content: str = part.get_content()
-    return content
-
-
 def html_words(message: EmailMessage) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", html_part(message))).split())
-
-
-def attachment(message: EmailMessage) -> tuple[str | None, bytes]:
-    (part,) = message.iter_attachments()
-    content: bytes = part.get_content()
-    return part.get_filename(), content
 
 
 def test_the_mail_has_text_html_and_the_tickets() -> None:

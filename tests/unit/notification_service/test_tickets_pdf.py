@@ -6,15 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 
-import pypdfium2
 import pytest
-import zxingcpp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 from pypdf import PdfReader
 
 from notification_service.documents.tickets_pdf import render_tickets
+from tests.unit.notification_service.reading import pages, qr_codes, text_of
 from tests.unit.notification_service.samples import an_event, an_order, some_tickets
 
 # Millimetres: left, top, right, bottom.
@@ -38,20 +37,6 @@ awkward_texts = [
     "W" * 500,
     "a b " * 125,
 ]
-
-
-def pages(pdf: bytes, scale: float = 2.0) -> list[Image.Image]:
-    with pypdfium2.PdfDocument(pdf) as document:
-        return [page.render(scale=scale).to_pil().convert("L") for page in document]
-
-
-def text_of(pdf: bytes, page: int = 0) -> str:
-    extracted: str = PdfReader(io.BytesIO(pdf)).pages[page].extract_text()
-    return " ".join(extracted.split())
-
-
-def qr_codes(page: Image.Image) -> list[str]:
-    return [found.text for found in zxingcpp.read_barcodes(page)]
 
 
 def ink(page: Image.Image, box_mm: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:
