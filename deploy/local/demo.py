@@ -72,7 +72,8 @@ class _Demo:
 
     def _event(self, admin: str) -> Json:
         self._say("She creates an event")
-        starts_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
+        day = datetime.now(UTC) + timedelta(days=30)
+        starts_at = day.replace(hour=18, minute=30, second=0, microsecond=0)
         event = self._call(
             "POST",
             "/v1/events",

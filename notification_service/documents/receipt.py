@@ -93,7 +93,7 @@ def _word(
     when = format_when(event, locale)
     noun = "ticket" if len(tickets) == 1 else "tickets"
     return {
-        "subject": f"Your {noun} for {clean(event.title, _NAME_LIMIT)}",
+        "subject": f"Your {noun} for {clean(event.title, _NAME_LIMIT)} (order {order.code})",
         "language": locale.replace("_", "-"),
         "count": len(tickets),
         "tickets_noun": noun,

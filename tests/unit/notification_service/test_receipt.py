@@ -55,7 +55,7 @@ def test_the_mail_has_text_html_and_the_tickets() -> None:
 def test_the_headers_say_who_what_and_when() -> None:
     mail = received(a_receipt())
 
-    assert mail["Subject"] == "Your tickets for Jazz on the River"
+    assert mail["Subject"] == "Your tickets for Jazz on the River (order K7QX2M9D)"
     assert mail["From"] == "Verona Nights <tickets@example.org>"
     assert mail["To"] == "Ada Lovelace <ada@example.org>"
     assert mail["Date"].datetime == datetime(2026, 9, 1, 12, 0, 5, tzinfo=UTC)
