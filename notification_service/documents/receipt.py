@@ -92,8 +92,9 @@ def _word(
 
     when = format_when(event, locale)
     noun = "ticket" if len(tickets) == 1 else "tickets"
+    title = clean(event.title, _NAME_LIMIT)
     return {
-        "subject": f"Your {noun} for {clean(event.title, _NAME_LIMIT)} (order {order.code})",
+        "subject": f"Your {noun} for {title} (order {clean(order.code)})",
         "language": locale.replace("_", "-"),
         "count": len(tickets),
         "tickets_noun": noun,

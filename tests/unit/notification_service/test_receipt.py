@@ -66,7 +66,7 @@ def test_the_headers_say_who_what_and_when() -> None:
 def test_one_ticket_is_called_one_ticket() -> None:
     mail = received(a_receipt(order=an_order(quantity=1), tickets=some_tickets(count=1)))
 
-    assert mail["Subject"] == "Your ticket for Jazz on the River"
+    assert mail["Subject"] == "Your ticket for Jazz on the River (order K7QX2M9D)"
     assert "Your ticket for Jazz on the River is attached." in text_part(mail)
 
 
