@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -21,17 +21,16 @@ from aio_pika.exceptions import (
     PublishError,
 )
 
-from kit import delivery
+from kit import delivery, worker
 from kit.broker import EXCHANGE, BrokerUnavailable, Handler, Message, Queue
 from kit.settings import InvalidSetting
-from kit.telemetry import log
 
 PUBLISH_TIMEOUT_S = 5
 _CONNECT_TIMEOUT_S = 5
 _DECLARE_TIMEOUT_S = 30  # seven quorum queues, each written to disk
 _SERVE_TIMEOUT_S = 10
 _CLOSE_TIMEOUT_S = 5
-_RECONNECT_S = 1
+_PAUSE_S = 1  # before a message that could not be set aside goes back to its queue
 _HEARTBEAT_S = 15
 
 _FAILURES = "tessera-failures"
@@ -72,13 +71,17 @@ class AmqpBroker:
 
     async def consume(self, queue: Queue, handler: Handler) -> None:
         """See Broker."""
-        first_attempt = asyncio.get_running_loop().create_future()
-        consumer = asyncio.create_task(self._keep_consuming(queue, handler, first_attempt))
-        self._consumers.add(consumer)
+        started = asyncio.get_running_loop().create_future()
+        work = partial(self._consume, queue, handler, started)
+        task = asyncio.create_task(worker.repeat(f"consume {queue.name}", work))
+        self._consumers.add(task)
         try:
-            await first_attempt
+            await started
         except BrokerRefused as error:
+            await delivery.stop([task])
             raise InvalidSetting(error.message) from error
+        except BrokerUnavailable:
+            return  # it goes on trying
 
     async def dead_letters(self, queue: Queue) -> int:
         """See Broker."""
@@ -122,50 +125,22 @@ class AmqpBroker:
                 self._publisher = channel
             return self._publisher
 
-    async def _keep_consuming(
-        self, queue: Queue, handler: Handler, first_attempt: "asyncio.Future[None]"
-    ) -> None:
-        """Consume, and begin again after every loss; `first_attempt` learns how that one went."""
-        while True:
-            try:
-                await self._consume_until_lost(queue, handler, first_attempt)
-                log.warning("consumer lost", queue=queue.name)
-            except BrokerUnavailable as error:
-                if isinstance(error, BrokerRefused) and not first_attempt.done():
-                    first_attempt.set_exception(error)
-                    return
-                log.warning(
-                    "consumer waits for the broker",
-                    queue=queue.name,
-                    why=error.message,
-                    cause=delivery.describe(error.__cause__ or error),
-                )
-            if not first_attempt.done():
-                first_attempt.set_result(None)
-            await asyncio.sleep(_RECONNECT_S)
-
-    async def _consume_until_lost(
+    async def _consume(
         self, queue: Queue, handler: Handler, started: "asyncio.Future[None]"
     ) -> None:
-        """Declare everything and have messages handled until the channel or the queue is gone.
+        """Have messages handled until the channel or the queue is gone, and say so.
 
-        Declaring again after each loss is needed: a quorum queue that was declared within the last
-        second before RabbitMQ was killed may be gone.
+        `started` learns how the first attempt went. Each attempt declares everything again, because
+        a quorum queue that is as young as a second may not survive RabbitMQ being killed.
         """
         lost = asyncio.Event()
         try:
-            async with _guarded(_DECLARE_TIMEOUT_S):
-                channel = (await self._consuming.connection()).channel()
-                await channel.initialize()
-                source = await _declare(channel, queue)
-                await channel.set_qos(prefetch_count=queue.concurrency)
-                channel.close_callbacks.add(lambda *_: lost.set())
-                underlay = await channel.get_underlay_channel()
-                underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
-                consumer_tag = await _begin(source, partial(self._take, queue, handler))
+            channel, source, consumer_tag = await self._begin(queue, handler, lost)
         except BrokerUnavailable as error:
             if isinstance(error.__cause__, TimeoutError):
                 self._consuming.abandon()
+            if not started.done():
+                started.set_exception(error)
             raise
         if not started.done():
             started.set_result(None)
@@ -177,9 +152,31 @@ class AmqpBroker:
                 async with _guarded(_CLOSE_TIMEOUT_S):
                     await source.cancel(consumer_tag)
             raise
-        with suppress(BrokerUnavailable):
-            async with _guarded(_CLOSE_TIMEOUT_S):
-                await channel.close()
+        async with _guarded(_CLOSE_TIMEOUT_S):
+            await channel.close()
+        raise BrokerUnavailable(f"RabbitMQ no longer delivers from {queue.name}.")
+
+    async def _begin(
+        self, queue: Queue, handler: Handler, lost: asyncio.Event
+    ) -> tuple[AbstractChannel, AbstractQueue, str]:
+        """Declare everything and begin to consume; the answer ends with the consumer's tag."""
+        async with _guarded(_DECLARE_TIMEOUT_S):
+            channel = (await self._consuming.connection()).channel()
+            await channel.initialize()
+            source = await _declare(channel, queue)
+            await channel.set_qos(prefetch_count=queue.concurrency)
+            channel.close_callbacks.add(lambda *_: lost.set())
+            underlay = await channel.get_underlay_channel()
+            underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
+            try:
+                async with asyncio.timeout(_SERVE_TIMEOUT_S):
+                    tag = await source.consume(partial(self._take, queue, handler))
+            except TimeoutError as error:
+                raise BrokerUnavailable(
+                    f"RabbitMQ lists the queue {queue.name} but does not serve it. If that goes "
+                    "on, delete it: RabbitMQ was killed within a second of its first declaration."
+                ) from error
+        return channel, source, tag
 
     async def _take(
         self, queue: Queue, handler: Handler, incoming: AbstractIncomingMessage
@@ -203,7 +200,7 @@ class AmqpBroker:
                 await incoming.ack()
         except BrokerUnavailable:
             # If this connection is lost too, the message has gone back to its queue already.
-            await asyncio.sleep(_RECONNECT_S)
+            await asyncio.sleep(_PAUSE_S)
             with suppress(BrokerUnavailable):
                 async with _guarded(_CLOSE_TIMEOUT_S):
                     await incoming.nack(requeue=True)
@@ -279,7 +276,7 @@ async def _guarded(timeout_s: float) -> AsyncIterator[None]:
             "RabbitMQ does not open the virtual host (the path) of TESSERA_AMQP_URL to this user."
         ) from error
     except CONNECTION_EXCEPTIONS as error:  # among them, TimeoutError is an OSError
-        raise BrokerUnavailable from error
+        raise BrokerUnavailable(f"RabbitMQ is away: {delivery.describe(error)}.") from error
     except asyncio.CancelledError as error:
         if delivery.being_cancelled():
             raise
@@ -309,20 +306,6 @@ async def _declare(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
     )
     await declared.bind(exchange, queue.routing_key)
     return declared
-
-
-async def _begin(
-    source: AbstractQueue, callback: Callable[[AbstractIncomingMessage], Awaitable[None]]
-) -> str:
-    """Have messages delivered from now on; answers the consumer's tag."""
-    try:
-        async with asyncio.timeout(_SERVE_TIMEOUT_S):
-            return await source.consume(callback)
-    except TimeoutError as error:
-        raise BrokerUnavailable(
-            f"RabbitMQ lists the queue {source.name} but does not serve it. If that goes on, "
-            "delete the queue: RabbitMQ was killed within a second of its first declaration."
-        ) from error
 
 
 def _passing_on_to(target: str) -> dict[str, str | int]:

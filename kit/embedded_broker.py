@@ -5,8 +5,10 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Self
 
+import asyncpg
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -35,19 +37,20 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from kit import delivery
+from kit import delivery, worker
 from kit.broker import BrokerUnavailable, Handler, Message, Queue
 from kit.database import Database, Transaction, ensure_database, new_metadata
 from kit.errors import Unavailable
 from kit.settings import InvalidSetting
-from kit.telemetry import log
 
 _TIMEOUT_S = 5
-_RECONNECT_S = 1
+_PAUSE_S = 1  # before an outcome that could not be recorded is tried again
 # News comes by NOTIFY, which costs nothing while nothing happens and reaches other processes within
 # milliseconds. The poll is for what has no news: a retry or a claim that another process left.
 _POLL_S = 5
 _LEAST_PAUSE_S = 0.05  # while another process is just taking what is due
+
+_DRIVER_FAILURES = (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _NOTIFICATIONS = "tessera_messages"
 _SCHEMA_LOCK = 0x7E55E7A
@@ -113,7 +116,9 @@ class EmbeddedBroker:
             async with self._transaction() as tx:
                 await _bind(tx, queue)
         self._consumers.append(consumer)
-        self._consuming.add(asyncio.create_task(self._keep_consuming(consumer)))
+        work = partial(self._consume, consumer)
+        task = asyncio.create_task(worker.repeat(f"consume {queue.name}", work))
+        self._consuming.add(task)
 
     async def dead_letters(self, queue: Queue) -> int:
         """See Broker."""
@@ -161,24 +166,17 @@ class EmbeddedBroker:
             if queue_name in {consumer.queue.name, None}:
                 consumer.wake.set()
 
-    async def _keep_consuming(self, consumer: "_Consumer") -> None:
-        look_for_orphans = True
-        while True:
-            consumer.wake.clear()
-            try:
-                pause_s = await self._start_handlers(consumer, look_for_orphans=look_for_orphans)
-            except BrokerUnavailable as error:
-                log.warning(
-                    "consumer waits for the broker",
-                    queue=consumer.queue.name,
-                    cause=delivery.describe(error.__cause__ or error),
-                )
-                look_for_orphans = True
-                await asyncio.sleep(_RECONNECT_S)
-                continue
-            look_for_orphans = not await _happens(consumer.wake, pause_s)
+    async def _consume(self, consumer: "_Consumer") -> None:
+        """Start handlers for what is due, then wait for news, a due time or the next poll."""
+        consumer.wake.clear()
+        try:
+            pause_s = await self._start_handlers(consumer)
+        except BrokerUnavailable:
+            consumer.look_for_orphans = True
+            raise
+        consumer.look_for_orphans = not await _happens(consumer.wake, pause_s)
 
-    async def _start_handlers(self, consumer: "_Consumer", *, look_for_orphans: bool) -> float:
+    async def _start_handlers(self, consumer: "_Consumer") -> float:
         """Claim as many messages as may be handled now; answers how long there is no more to do."""
         queue = consumer.queue
         free = queue.concurrency - len(consumer.handling)
@@ -186,7 +184,7 @@ class EmbeddedBroker:
         async with self._transaction() as tx:
             if session is not consumer.session:
                 await _bind(tx, queue)
-            if session is not consumer.session or look_for_orphans:
+            if session is not consumer.session or consumer.look_for_orphans:
                 await _release_orphans(tx, queue)
             rows = await _claim(tx, queue, session.owner, free)
             pause_s = _POLL_S if len(rows) == free else await _pause(tx, queue)
@@ -215,7 +213,7 @@ class EmbeddedBroker:
             except BrokerUnavailable:
                 if session.lost.is_set():
                     return  # the claim is void; the message comes again
-                await asyncio.sleep(_RECONNECT_S)
+                await asyncio.sleep(_PAUSE_S)
             else:
                 return
 
@@ -227,6 +225,7 @@ class _Consumer:
         self.queue = queue
         self.handler = handler
         self.session: _Session | None = None
+        self.look_for_orphans = True
         self.wake = asyncio.Event()
         self.handling: set[asyncio.Task[None]] = set()
 
@@ -279,7 +278,7 @@ class _Session:
         return session
 
     async def close(self) -> None:
-        with suppress(DBAPIError, OSError):
+        with suppress(*_DRIVER_FAILURES):
             await self._connection.close()
 
 
@@ -289,8 +288,9 @@ async def _guarded() -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             yield
-    except (Unavailable, InvalidSetting, DBAPIError, OSError) as error:
-        raise BrokerUnavailable from error
+    except (Unavailable, InvalidSetting, *_DRIVER_FAILURES) as error:
+        cause = delivery.describe(error.__cause__ or error)
+        raise BrokerUnavailable(f"The embedded broker's database is away: {cause}.") from error
 
 
 async def _happens(event: asyncio.Event, timeout_s: float) -> bool:

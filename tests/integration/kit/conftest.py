@@ -1,21 +1,13 @@
 """A bench per kind of broker, on a shared server or on one that the test may kill."""
 
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.kit.support import Bench, PostgresServer, RabbitServer, Server
-from tests.support.rabbitmq import url_for_tests
 from tests.support.rabbitmq_node import RabbitNode
-
-
-@pytest.fixture(scope="session")
-def amqp_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
-    """A virtual host of this worker's own in a real RabbitMQ."""
-    with url_for_tests(tmp_path_factory.getbasetemp(), worker_id) as url:
-        yield url
 
 
 @pytest.fixture(params=["rabbitmq", "embedded"])

@@ -38,6 +38,11 @@ class Recorder:
     async def next_ids(self, count: int) -> list[str]:
         return [(await self.next()).id for _ in range(count)]
 
+    async def until(self, message_id: str) -> None:
+        """Wait for this message, past others that an outage may have brought twice."""
+        while (await self.next()).id != message_id:
+            pass
+
     @property
     def idle(self) -> bool:
         """Whether there is nothing that `next` has not given out."""
@@ -46,7 +51,7 @@ class Recorder:
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not await condition():  # noqa: ASYNC110 - a server's state; nothing tells us
+        while not await condition():
             await asyncio.sleep(0.02)
 
 
