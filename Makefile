@@ -7,7 +7,7 @@ BASE ?= $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo or
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env run demo test check lint types imports contract migrations format migration lock bench clean
+.PHONY: help env run demo test check lint types imports contract migrations format docs migration lock bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -52,11 +52,16 @@ contract:
 	@$(BIN)/python protos/generate.py --image-of $(BASE) build/base.binpb
 	@$(BIN)/buf breaking build/image.binpb --against build/base.binpb --config buf.yaml
 
+	@$(BIN)/python protos/describe.py --check
+
 migrations:
 	@$(BIN)/python -m deploy.local.migrations check
 
 format: env ## Format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+docs: env ## Write docs/messages.md from the protos
+	@$(BIN)/python protos/describe.py
 
 migration: env ## Write a migration: make migration service=ticket_service message="seats"
 	@$(BIN)/python -m deploy.local.migrations revision "$(service)" "$(message)"
