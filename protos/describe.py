@@ -4,23 +4,25 @@
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from tessera.payment.v1 import messages_pb2
 
+from gateway.comments import comments
 from kit.broker import EXCHANGE
 from kit.outbox import routing_key
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "messages.md"
-_MESSAGE, _FIELD = 4, 2  # field numbers in descriptor.proto, which comments' paths are made of
+FILES = (messages_pb2,)
 
 INTRODUCTION = f"""# Messages
 
-What services announce through RabbitMQ, on the topic exchange `{EXCHANGE}`. The body is proto-JSON of the type named in the
-AMQP `type`; `message_id` is the outbox's id; the headers carry `traceparent` and the subject's `version`. A message may
-arrive twice: keep its id with its effect.
+What services announce through RabbitMQ, on the topic exchange `{EXCHANGE}`. The body is proto-JSON
+of the type named in the AMQP `type`; `message_id` is the outbox's id; the headers carry
+`traceparent` and the subject's `version`. A message may arrive twice: keep its id with its effect.
 
 *Made from the protos by `make docs`.*
 """
@@ -28,55 +30,37 @@ arrive twice: keep its id with its effect.
 
 def main() -> None:
     """Write the file, or with `--check` fail when that would change it."""
-    page = describe(ROOT / "build" / "image.binpb")
+    said = comments(ROOT / "build" / "image.binpb")
+    messages = [m for file in FILES for m in file.DESCRIPTOR.message_types_by_name.values()]
+    page = "\n".join([INTRODUCTION, *(_section(message, said) for message in messages)])
     if sys.argv[1:] != ["--check"]:
         TARGET.write_text(page)
     elif not TARGET.exists() or TARGET.read_text() != page:
         sys.exit("docs/messages.md is not what the protos say: run `make docs`.")
 
 
-def describe(image: Path) -> str:
-    """The page for the messages in a descriptor image with source information."""
-    files = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes()).file
-    sections = [
-        section
-        for file in files
-        if file.name.endswith("/messages.proto")
-        for section in _sections(file)
+def _section(message: Descriptor, said: Mapping[str, str]) -> str:
+    rows = [
+        f"| `{field.name}` | {_type(field)} | {said.get(field.full_name, '')} |"
+        for field in message.fields
     ]
-    return "\n".join([INTRODUCTION, *sections])
-
-
-def _sections(file: descriptor_pb2.FileDescriptorProto) -> Iterator[str]:
-    comments = {
-        tuple(location.path): " ".join(location.leading_comments.split())
-        for location in file.source_code_info.location
-    }
-    for number, message in enumerate(file.message_type):
-        name = f"{file.package}.{message.name}"
-        rows = [
-            f"| `{field.name}` | {_type(field)} | {comments.get((_MESSAGE, number, _FIELD, i), '')} |"
-            for i, field in enumerate(message.field)
+    return "\n".join(
+        [
+            f"## {routing_key(message.full_name)}",
+            "",
+            f"`{message.full_name}`. {said.get(message.full_name, '')}",
+            "",
+            "| Field | Type | |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
         ]
-        yield "\n".join(
-            [
-                f"## {routing_key(name)}",
-                "",
-                f"`{name}`. {comments.get((_MESSAGE, number), '')}",
-                "",
-                "| Field | Type | |",
-                "| --- | --- | --- |",
-                *rows,
-                "",
-            ]
-        )
+    )
 
 
-def _type(field: descriptor_pb2.FieldDescriptorProto) -> str:
-    if field.type_name:
-        return field.type_name.rsplit(".", 1)[-1]
-    kind = descriptor_pb2.FieldDescriptorProto.Type.Name(field.type)
-    return kind.removeprefix("TYPE_").lower()
+def _type(field: FieldDescriptor) -> str:
+    kind = field.message_type or field.enum_type
+    return kind.name if kind else "string" if field.type == field.TYPE_STRING else "number"
 
 
 if __name__ == "__main__":
