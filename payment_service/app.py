@@ -16,8 +16,8 @@ from payment_service.documents_client import DocumentsClient
 from payment_service.insights.rpc import InsightsRpc
 from payment_service.orders.rpc import Orders
 from payment_service.orders.tokens import OrderTokens
-from payment_service.payments import operations as payments
 from payment_service.payments import store as payment_store
+from payment_service.payments.operations import Settler
 from payment_service.payments.rpc import Webhooks
 from payment_service.payments.stripe_api import StripeProvider
 from payment_service.settings import Settings
@@ -42,9 +42,7 @@ async def build(host: Host) -> Service:
     tickets, documents = TicketsClient(host.mesh), DocumentsClient(host.mesh)
     tokens = OrderTokens(settings.order_token_secret)
     orders = Orders(database, provider, tickets, documents, tokens)
-
-    async def settle() -> None:
-        await payments.settle_due(database, provider, tickets)
+    settler = Settler(database, provider, tickets)
 
     async def relay() -> None:
         if not await outbox.relay(database, broker):
@@ -57,6 +55,7 @@ async def build(host: Host) -> Service:
         await asyncio.sleep(FORGETTING_EVERY_S)
 
     async def stop() -> None:
+        await settler.stop()
         await broker.close()
         await provider.close()
 
@@ -73,6 +72,6 @@ async def build(host: Host) -> Service:
             ),
         ],
         guard=Guard(verifier(host.mesh), tokens.order_of),
-        workers={"settle": settle, "relay": relay, "forget": forget},
+        workers={"settle": settler.settle_due, "relay": relay, "forget": forget},
         on_stop=stop,
     )

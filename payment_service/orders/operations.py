@@ -7,7 +7,7 @@ from tessera.ticket.v1 import hold_pb2, hold_service_pb2, ticket_pb2
 
 from kit import paging, telemetry
 from kit.auth import Caller
-from kit.clock import from_timestamp
+from kit.clock import from_timestamp, now
 from kit.database import Database, Transaction
 from kit.errors import TesseraError
 from kit.idempotency import IdempotencyKeyReused, Once
@@ -182,7 +182,8 @@ async def _open(
 ) -> None:
     """Store a new order, unless another request with the same hold or key was first."""
     hold = held.hold
-    if hold.state != hold_pb2.HOLD_STATE_ACTIVE:
+    is_live = hold.state == hold_pb2.HOLD_STATE_ACTIVE
+    if not is_live or from_timestamp(hold.expires_at) <= now():
         raise domain.HoldGone
     total = from_proto(hold.total, field="total")
     if total.minor:

@@ -11,7 +11,7 @@ from kit.database import Database
 from kit.idempotency import Once
 from payment_service.documents_client import DocumentsClient
 from payment_service.orders import operations
-from payment_service.orders.domain import Customer
+from payment_service.orders.domain import Customer, OrderState
 from payment_service.orders.operations import OpenOrder, OrderRequest
 from payment_service.orders.proto import order_proto
 from payment_service.orders.tokens import OrderTokens
@@ -112,14 +112,15 @@ class Orders(order_service_pb2_grpc.OrderServiceServicer):
         return self._customers_view(opened) if caller.order_id else order_proto(opened.order)
 
     def _customers_view(self, opened: OpenOrder) -> order_pb2.Order:
-        """With what the browser needs to pay."""
+        """With what the browser needs to pay, for as long as it may."""
         proto = order_proto(opened.order)
+        is_payable = opened.order.state is OrderState.PENDING
         if payment := opened.payment:
             proto.payment.CopyFrom(
                 order_pb2.Payment(
                     id=payment.id,
                     state=order_pb2.PaymentState.Value(f"PAYMENT_STATE_{payment.state}"),
-                    client_secret=payment.client_secret,
+                    client_secret=payment.client_secret if is_payable else "",
                     publishable_key=self._provider.publishable_key,
                     api_base=self._provider.api_base,
                     decline_code=payment.decline_code,

@@ -56,9 +56,10 @@ async def get_order(tx: Transaction, order_id: str, *, lock: bool = False) -> Or
 
 async def find_order(tx: Transaction, hold_id: str, idempotency_key: str | None) -> Order | None:
     """The order that was made with this hold, or else with this key."""
-    query = select(orders).where(
-        (orders.c.hold_id == hold_id) | (orders.c.idempotency_key == idempotency_key)
-    )
+    made_with = orders.c.hold_id == hold_id
+    if idempotency_key is not None:
+        made_with |= orders.c.idempotency_key == idempotency_key
+    query = select(orders).where(made_with)
     found = await _orders(tx, (await tx.execute(query)).all())
     return min(found, key=lambda order: order.hold_id != hold_id, default=None)
 
@@ -165,6 +166,7 @@ async def postpone(tx: Transaction, claim: Claim, delay: timedelta) -> None:
         .where(orders.c.id == claim.order_id, orders.c.next_attempt_at == claim.until)
         .values(next_attempt_at=func.now() + delay)
     )
+    signal(tx, DUE)
 
 
 async def rest(tx: Transaction, claim: Claim, until: datetime | None) -> None:

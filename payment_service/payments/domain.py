@@ -14,6 +14,10 @@ from payment_service.orders.domain import ForbiddenTransition, Fulfilment, Order
 class PaymentProviderUnavailable(Unavailable):
     """The payment provider cannot be reached right now; try again shortly."""
 
+    def __init__(self, message: str = "", *, key_is_spent: bool = False) -> None:
+        super().__init__(message)
+        self.key_is_spent = key_is_spent  # the provider repeats this failure for the same key
+
 
 class PaymentRefused(FailedPrecondition):
     """The payment provider refuses this payment."""
@@ -62,13 +66,13 @@ TRANSITIONS: Mapping[PaymentState, frozenset[PaymentState]] = {
     PaymentState.CANCELLED: frozenset(),
 }
 
+# https://docs.stripe.com/payments/paymentintents/lifecycle
+PROCESSING = "processing"
 CAPTURABLE = "requires_capture"
 CHARGED = "succeeded"
 VOIDED = "canceled"
 DECIDING = frozenset({CAPTURABLE, CHARGED, VOIDED})  # words that an order must react to
-# https://docs.stripe.com/payments/paymentintents/lifecycle: later words outrank earlier ones.
-_RANK = {CAPTURABLE: 2, CHARGED: 3, VOIDED: 3}
-_STATE_OF = {CAPTURABLE: PaymentState.AUTHORIZED, "": PaymentState.CREATED}
+_LAST = frozenset({CHARGED, VOIDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,27 @@ class Payment:
         return bool(TRANSITIONS[self.state])
 
 
+class RefundState(StrEnum):
+    """Where a refund is in its life."""
+
+    CREATED = "CREATED"
+    PENDING = "PENDING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """All of a charge, on its way back."""
+
+    id: str
+    key_number: int
+
+    @property
+    def idempotency_key(self) -> str:
+        return f"{self.id}-{self.key_number}"
+
+
 class Step(StrEnum):
     """What is to be done for an order next."""
 
@@ -125,7 +150,7 @@ class Step(StrEnum):
     CAPTURE = "CAPTURE"  # take the authorised money
     FINISH = "FINISH"  # record that the order is paid, and announce it
     CLOSE = "CLOSE"  # record that Stripe cancelled the payment
-    LOOK = "LOOK"  # ask Stripe before giving up on an overdue order
+    LOOK = "LOOK"  # ask Stripe how the payment stands: a webhook may be late or lost
     EXPIRE = "EXPIRE"  # record that the order is overdue
     TAKE_BACK = "TAKE_BACK"  # cancel the tickets of an order that will not be paid
     VOID = "VOID"  # cancel the payment: nothing is, or stays, reserved
@@ -134,11 +159,12 @@ class Step(StrEnum):
 
 def observe(payment: Payment, status: str) -> tuple[str, PaymentState]:
     """Stripe's word and the payment's state after a report of `status`, however late it comes."""
-    if not payment.is_open or _RANK.get(status, 1) < _RANK.get(payment.provider_status, 1):
-        return payment.provider_status, payment.state
-    if status in (CHARGED, VOIDED):
+    known = payment.provider_status
+    if not payment.is_open or known in _LAST or (known == CAPTURABLE and status not in DECIDING):
+        return known, payment.state
+    if status in _LAST:
         return status, payment.state  # what follows from it is a step of its own
-    state = _STATE_OF.get(status, PaymentState.REQUIRES_ACTION)
+    state = PaymentState.AUTHORIZED if status == CAPTURABLE else PaymentState.REQUIRES_ACTION
     return status, payment.state if state is payment.state else move(payment, state)
 
 
@@ -150,19 +176,23 @@ def move(payment: Payment, state: PaymentState) -> PaymentState:
 
 
 def next_step(order: Order, payment: Payment | None, *, overdue: bool, looked: bool) -> Step:
-    """What the order needs now. `looked`: Stripe was asked since the order became overdue."""
+    """What the order needs now. `looked`: Stripe was asked a moment ago."""
+    if order.state is OrderState.PAID:
+        return Step.NOTHING
     if order.state is OrderState.PENDING:
         return _pending_step(order, payment, overdue=overdue, looked=looked)
-    if order.state is not OrderState.PAID and order.fulfilment in (
-        Fulfilment.ISSUING,
-        Fulfilment.ISSUED,
-    ):
+    if order.fulfilment in (Fulfilment.ISSUING, Fulfilment.ISSUED):
         return Step.TAKE_BACK
     if payment is None or not payment.is_open:
         return Step.NOTHING
-    if payment.provider_status == VOIDED:
+    status = payment.provider_status
+    if status == VOIDED:
         return Step.CLOSE
-    return Step.REFUND if payment.provider_status == CHARGED else Step.VOID
+    if status == CHARGED:
+        return Step.REFUND
+    if status == PROCESSING:  # Stripe cancels nothing that is under way
+        return Step.NOTHING if looked else Step.LOOK
+    return Step.VOID
 
 
 def _pending_step(order: Order, payment: Payment | None, *, overdue: bool, looked: bool) -> Step:
@@ -173,6 +203,8 @@ def _pending_step(order: Order, payment: Payment | None, *, overdue: bool, looke
         return Step.FINISH if status == CHARGED else Step.CAPTURE
     if status == VOIDED:
         return Step.CLOSE
-    if not overdue or status == "processing":
+    if not overdue:
         return Step.NOTHING
-    return Step.EXPIRE if looked else Step.LOOK
+    if not looked:
+        return Step.LOOK
+    return Step.NOTHING if status == PROCESSING else Step.EXPIRE

@@ -6,13 +6,14 @@ step can be repeated, so a crash anywhere means the step is taken once more.
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from tessera.payment.v1 import messages_pb2
 
-from kit import outbox, telemetry
+from kit import delivery, outbox, telemetry
 from kit.clock import now, to_timestamp
-from kit.database import Database, Transaction
+from kit.database import Database, DatabaseUnavailable, Transaction
 from kit.errors import TesseraError
 from kit.ids import new_id
 from kit.proto_money import to_proto
@@ -24,8 +25,9 @@ from payment_service.payments.domain import Intent, Payment, PaymentState, Step
 from payment_service.payments.provider import PaymentProvider
 from payment_service.tickets_client import TicketsClient, TicketsRefused
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=30)  # two calls to Stripe that time out; after a crash, the wait
 AT_ONCE = 8
+SHORTEST_SLEEP_S = 0.05
 LONGEST_SLEEP_S = 2.0
 LONGEST_DELAY_S = 60
 MAX_STEPS = 12  # the longest path has six; more is a loop that must not spin
@@ -46,9 +48,12 @@ async def prepare(database: Database, provider: PaymentProvider, order_id: str) 
     try:
         intent = await provider.create(payment)
     except domain.PaymentProviderUnavailable as error:
-        if error.metadata.get("definite"):
-            async with database.begin() as tx:
+        async with database.begin() as tx:
+            if error.key_is_spent:
                 await store.update_payment(tx, payment.id, key_number=payment.key_number + 1)
+            current = await store.get_payment(tx, order_id)
+        if current and current.provider_id:
+            return  # the same request came twice at once, and the other got through
         raise
     async with database.begin() as tx:
         await _observe(tx, intent)
@@ -68,18 +73,37 @@ async def receive_webhook(
             await _observe(tx, report.intent)
 
 
-async def settle_due(database: Database, provider: PaymentProvider, tickets: TicketsClient) -> None:
-    """Settle the orders that need attention; then sleep until there may be more."""
-    async with database.begin() as tx:
-        claims = await orders.claim_due(tx, AT_ONCE, LEASE)
-        due_in_s = None if claims else await orders.next_due_in_s(tx)
-    if claims:
-        await asyncio.gather(
-            *(settle_claimed(database, provider, tickets, claim) for claim in claims)
-        )
-        return
-    sleep_s = LONGEST_SLEEP_S if due_in_s is None else min(max(due_in_s, 0.05), LONGEST_SLEEP_S)
-    await database.wait(orders.DUE, sleep_s)
+class Settler:
+    """Settles orders as they need it: some at once, so that a slow one delays no other."""
+
+    def __init__(
+        self, database: Database, provider: PaymentProvider, tickets: TicketsClient
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._tickets = tickets
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def settle_due(self) -> None:
+        """Start with the orders that are due; then sleep until there may be more."""
+        free = AT_ONCE - len(self._running)
+        async with self._database.begin() as tx:
+            claims = await orders.claim_due(tx, free, LEASE)
+            due_in_s = None if claims else await orders.next_due_in_s(tx)
+        for claim in claims:
+            work = settle_claimed(self._database, self._provider, self._tickets, claim)
+            task = asyncio.create_task(work, name=f"settle {claim.order_id}")
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        if len(self._running) == AT_ONCE:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        elif not claims:
+            sleep_s = LONGEST_SLEEP_S if due_in_s is None else max(due_in_s, SHORTEST_SLEEP_S)
+            await self._database.wait(orders.DUE, min(sleep_s, LONGEST_SLEEP_S))
+
+    async def stop(self) -> None:
+        """Let what has begun come to an end."""
+        await delivery.finish(self._running)
 
 
 async def settle_claimed(
@@ -94,8 +118,9 @@ async def settle_claimed(
             telemetry.log.warning("settling delayed", order_id=claim.order_id, why=error.reason)
         else:
             telemetry.log.exception("settling failed", order_id=claim.order_id)
-        async with database.begin() as tx:
-            await orders.postpone(tx, claim, delay)
+        with suppress(DatabaseUnavailable):  # then the lease runs out
+            async with database.begin() as tx:
+                await orders.postpone(tx, claim, delay)
 
 
 async def settle(
@@ -111,7 +136,7 @@ async def settle(
             overdue = await orders.is_overdue(tx, claim.order_id)
             step = domain.next_step(order, payment, overdue=overdue, looked=looked)
             if step is Step.NOTHING:
-                await orders.rest(tx, claim, _next_look(order, overdue=overdue))
+                await orders.rest(tx, claim, _next_look(order, payment, overdue=overdue))
                 return
         if payment is None:
             await _settle_free(database, tickets, order, step)
@@ -121,10 +146,11 @@ async def settle(
     raise RuntimeError(f"order {claim.order_id} does not settle")
 
 
-def _next_look(order: Order, *, overdue: bool) -> datetime | None:
-    if order.state is not OrderState.PENDING:
-        return None
-    return now() + PROCESSING_CHECK if overdue else order.expires_at
+def _next_look(order: Order, payment: Payment | None, *, overdue: bool) -> datetime | None:
+    if order.state is OrderState.PENDING and not overdue:
+        return order.expires_at
+    is_under_way = payment is not None and payment.is_open
+    return now() + PROCESSING_CHECK if is_under_way else None
 
 
 async def _settle_free(
@@ -158,7 +184,7 @@ async def _take(
         case Step.LOOK:
             await _look(database, provider, payment)
         case Step.EXPIRE:
-            await _move(database, order.id, OrderState.EXPIRED)
+            await _expire(database, order)
         case Step.TAKE_BACK:
             await _take_back(database, tickets, order)
         case Step.VOID:
@@ -170,17 +196,22 @@ async def _take(
 async def _issue(database: Database, tickets: TicketsClient, order: Order) -> None:
     async with database.begin() as tx:
         locked = await _lock(tx, order.id)
-        if locked.state is not OrderState.PENDING:
+        if locked.state is not OrderState.PENDING or locked.fulfilment is Fulfilment.ISSUED:
             return
         await orders.set_fulfilment(tx, order.id, Fulfilment.ISSUING)
     try:
         await tickets.issue(order)
     except TicketsRefused as refused:
-        await _move(database, order.id, OrderState.CANCELLED, cancel_reason=refused.reason)
+        async with database.begin() as tx:
+            locked = await _lock(tx, order.id)
+            if locked.fulfilment is Fulfilment.ISSUING and locked.state is OrderState.PENDING:
+                await orders.move_order(
+                    tx, locked, OrderState.CANCELLED, cancel_reason=refused.reason
+                )
         return
     async with database.begin() as tx:
         locked = await _lock(tx, order.id)
-        if locked.fulfilment is Fulfilment.ISSUING:
+        if locked.state is not OrderState.PAID:  # if it was given up meanwhile, they are taken back
             await orders.set_fulfilment(tx, order.id, Fulfilment.ISSUED)
 
 
@@ -248,8 +279,11 @@ async def _void(database: Database, provider: PaymentProvider, payment: Payment)
     if payment.provider_id is None:
         # The answer to its creation may have been lost; nobody can confirm it without its secret.
         async with database.begin() as tx:
-            state = domain.move(payment, PaymentState.CANCELLED)
-            await store.update_payment(tx, payment.id, state=state)
+            await _lock(tx, payment.order_id)
+            current = await store.lock_payment(tx, payment.id)
+            if current and current.is_open and current.provider_id is None:
+                state = domain.move(current, PaymentState.CANCELLED)
+                await store.update_payment(tx, payment.id, state=state)
         return
     intent = await provider.cancel(payment.provider_id)
     async with database.begin() as tx:
@@ -259,13 +293,21 @@ async def _void(database: Database, provider: PaymentProvider, payment: Payment)
 async def _refund(database: Database, provider: PaymentProvider, payment: Payment) -> None:
     assert payment.provider_id, "what was charged has the provider's id"
     async with database.begin() as tx:
-        refund_id = await store.open_refund(tx, new_id("ref"), payment)
-    provider_id, status = await provider.refund(refund_id, payment.provider_id)
+        refund = await store.open_refund(tx, new_id("ref"), payment)
+    try:
+        provider_id, state = await provider.refund(refund, payment.provider_id)
+    except domain.PaymentProviderUnavailable as error:
+        if error.key_is_spent:
+            async with database.begin() as tx:
+                await store.update_refund(tx, refund.id, key_number=refund.key_number + 1)
+        raise
     async with database.begin() as tx:
-        state = "SUCCEEDED" if status == "succeeded" else "PENDING"
-        await store.update_refund(tx, refund_id, provider_id, state)
-        succeeded = domain.move(payment, PaymentState.SUCCEEDED)
-        await store.update_payment(tx, payment.id, state=succeeded)
+        await _lock(tx, payment.order_id)
+        current = await store.lock_payment(tx, payment.id)
+        if current and current.is_open:
+            await store.update_refund(tx, refund.id, provider_id=provider_id, state=state)
+            succeeded = domain.move(current, PaymentState.SUCCEEDED)
+            await store.update_payment(tx, payment.id, state=succeeded)
 
 
 async def _take_back(database: Database, tickets: TicketsClient, order: Order) -> None:
@@ -275,20 +317,28 @@ async def _take_back(database: Database, tickets: TicketsClient, order: Order) -
         await orders.set_fulfilment(tx, order.id, Fulfilment.TAKEN_BACK)
 
 
-async def _move(
-    database: Database, order_id: str, state: OrderState, *, cancel_reason: str = ""
-) -> None:
-    """Give a pending order up, unless its payment got ahead of us meanwhile."""
+async def _expire(database: Database, order: Order) -> None:
+    """Give an overdue order up, unless its payment got ahead of us meanwhile."""
     async with database.begin() as tx:
-        locked = await _lock(tx, order_id)
-        if locked.state is OrderState.PENDING:
-            await orders.move_order(tx, locked, state, cancel_reason=cancel_reason)
+        locked = await _lock(tx, order.id)
+        payment = await store.get_payment(tx, order.id)
+        if locked.state is OrderState.PENDING and not (
+            payment and payment.provider_status in domain.DECIDING
+        ):
+            await orders.move_order(tx, locked, OrderState.EXPIRED)
 
 
 async def _observe(tx: Transaction, intent: Intent) -> None:
     """Store Stripe's word on a payment, if it is ours and news; its order becomes due."""
+    order_id = await store.find_order_id(tx, intent.payment_id)
+    if order_id is None:
+        return
+    order = await _lock(tx, order_id)
     payment = await store.lock_payment(tx, intent.payment_id)
-    if payment is None:
+    # An attempt whose answer was lost may have left a second intent; nobody has its secret.
+    if payment is None or payment.provider_id not in (None, intent.provider_id):
+        return
+    if not payment.is_open:
         return
     status, state = domain.observe(payment, intent.status)
     await store.update_payment(
@@ -300,8 +350,9 @@ async def _observe(tx: Transaction, intent: Intent) -> None:
         decline_code=intent.decline_code if status == intent.status else payment.decline_code,
         state=state,
     )
-    if status != payment.provider_status and status in domain.DECIDING:
-        await orders.make_due(tx, payment.order_id)
+    is_decided = status in domain.DECIDING or order.state is not OrderState.PENDING
+    if status != payment.provider_status and is_decided:
+        await orders.make_due(tx, order_id)
 
 
 async def _lock(tx: Transaction, order_id: str) -> Order:

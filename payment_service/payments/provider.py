@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from payment_service.payments.domain import Intent, Payment, Report
+from payment_service.payments.domain import Intent, Payment, Refund, RefundState, Report
 
 
 class PaymentProvider(Protocol):
@@ -30,8 +30,8 @@ class PaymentProvider(Protocol):
     async def cancel(self, provider_id: str) -> Intent:
         """Void the payment, unless it was charged before: the answer says which."""
 
-    async def refund(self, refund_id: str, provider_id: str) -> tuple[str, str]:
-        """Give all of a charge back; answers the provider's id and state of the refund."""
+    async def refund(self, refund: Refund, provider_id: str) -> tuple[str, RefundState]:
+        """Give all of a charge back, once; answers the provider's id for it, and its state."""
 
     def verify(self, payload: bytes, signature: str) -> Report:
         """Read a webhook, or raise InvalidSignature."""

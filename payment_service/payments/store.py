@@ -6,7 +6,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kit.database import Transaction
-from payment_service.payments.domain import Payment, PaymentState
+from payment_service.payments.domain import Payment, PaymentState, Refund, RefundState
 from payment_service.tables import payments, refunds, webhooks
 
 
@@ -31,8 +31,14 @@ async def get_payment(tx: Transaction, order_id: str) -> Payment | None:
     return await _find(tx, payments.c.order_id == order_id)
 
 
+async def find_order_id(tx: Transaction, payment_id: str) -> str | None:
+    """The order that a payment is for."""
+    query = select(payments.c.order_id).where(payments.c.id == payment_id)
+    return (await tx.execute(query)).scalar_one_or_none()
+
+
 async def lock_payment(tx: Transaction, payment_id: str) -> Payment | None:
-    """A payment by its id, locked."""
+    """A payment by its id, locked; its order is locked first, by everyone."""
     return await _find(tx, payments.c.id == payment_id, lock=True)
 
 
@@ -48,26 +54,24 @@ async def add_webhook(tx: Transaction, webhook_id: str, kind: str, payload: byte
     return (await tx.execute(first)).first() is not None
 
 
-async def open_refund(tx: Transaction, refund_id: str, payment: Payment) -> str:
-    """The id of the payment's refund, which is stored before the provider is asked."""
+async def open_refund(tx: Transaction, refund_id: str, payment: Payment) -> Refund:
+    """The payment's refund, which is stored before the provider is asked."""
     made = upsert(refunds).values(
         id=refund_id,
         payment_id=payment.id,
         event_id=payment.event_id,
-        state="CREATED",
+        state=RefundState.CREATED,
         currency_code=payment.currency_code,
         amount_minor=payment.amount_minor,
     )
     await tx.execute(made.on_conflict_do_nothing(index_elements=["payment_id"]))
-    query = select(refunds.c.id).where(refunds.c.payment_id == payment.id)
-    found: str = (await tx.execute(query)).scalar_one()
-    return found
+    query = select(refunds.c.id, refunds.c.key_number).where(refunds.c.payment_id == payment.id)
+    return Refund(*(await tx.execute(query)).one())
 
 
-async def update_refund(tx: Transaction, refund_id: str, provider_id: str, state: str) -> None:
-    """Note what the provider made of a refund."""
-    changed = update(refunds).where(refunds.c.id == refund_id)
-    await tx.execute(changed.values(provider_id=provider_id, state=state))
+async def update_refund(tx: Transaction, refund_id: str, **values: Any) -> None:
+    """Change columns of a refund."""
+    await tx.execute(update(refunds).where(refunds.c.id == refund_id).values(values))
 
 
 async def forget_webhooks(tx: Transaction, days: int) -> None:

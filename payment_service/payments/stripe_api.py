@@ -13,6 +13,8 @@ from payment_service.payments.domain import (
     Payment,
     PaymentProviderUnavailable,
     PaymentRefused,
+    Refund,
+    RefundState,
     Report,
     UnchargeableAmount,
 )
@@ -30,6 +32,14 @@ _MINIMUM = {
 _TWO_MORE_DECIMALS = frozenset({"ISK", "UGX"})
 # Stripe takes these with three decimals, of which the last is zero.
 _THREE_DECIMALS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+
+# https://docs.stripe.com/error-codes: refusals that pass when the other request is through.
+_PASSING = frozenset({"lock_timeout", "idempotency_key_in_use"})
+_REFUND_STATES = {
+    "succeeded": RefundState.SUCCEEDED,
+    "failed": RefundState.FAILED,
+    "canceled": RefundState.FAILED,
+}
 
 
 class StripeProvider:
@@ -98,14 +108,19 @@ class StripeProvider:
                 raise
             return await self.retrieve(provider_id)
 
-    async def refund(self, refund_id: str, provider_id: str) -> tuple[str, str]:
-        refund = await _call(
-            self._client.v1.refunds.create_async(
-                params={"payment_intent": provider_id, "metadata": {"refund_id": refund_id}},
-                options={"idempotency_key": refund_id},
+    async def refund(self, refund: Refund, provider_id: str) -> tuple[str, RefundState]:
+        about = {"refund_id": refund.id}
+        found = await _call(self._client.v1.refunds.list_async({"payment_intent": provider_id}))
+        # An earlier attempt may have had its effect, whatever was heard of it.
+        made = next((other for other in found.data if other.metadata == about), None)
+        if made is None:
+            made = await _call(
+                self._client.v1.refunds.create_async(
+                    params={"payment_intent": provider_id, "metadata": about},
+                    options={"idempotency_key": refund.idempotency_key},
+                )
             )
-        )
-        return refund.id, refund.status or "pending"
+        return made.id, _REFUND_STATES.get(made.status or "", RefundState.PENDING)
 
     def verify(self, payload: bytes, signature: str) -> Report:
         try:
@@ -124,17 +139,16 @@ async def _call(call: Any) -> Any:
     try:
         return await call
     except (stripe.CardError, stripe.InvalidRequestError) as error:
-        if error.code == "lock_timeout":
+        if error.code in _PASSING:
             raise PaymentProviderUnavailable from error
         about = {"code": error.code or "", "status": str(error.http_status)}
         raise PaymentRefused(error.user_message or "", metadata=about) from error
     except stripe.AuthenticationError as error:
         raise PaymentProviderUnavailable("The payment provider refuses our key.") from error
     except stripe.StripeError as error:
-        definite = isinstance(error, stripe.APIError) and error.http_status == 500
-        raise PaymentProviderUnavailable(
-            metadata={"definite": "yes"} if definite else None
-        ) from error
+        # https://docs.stripe.com/api/idempotent_requests: the first answer is repeated, a 500 too.
+        is_spent = error.http_status == 500 or isinstance(error, stripe.IdempotencyError)
+        raise PaymentProviderUnavailable(key_is_spent=is_spent) from error
 
 
 def _intent(intent: Any) -> Intent:

@@ -50,7 +50,7 @@ def upgrade() -> None:
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
-            "(state = 'PAID') = (paid_at IS NOT NULL)", name=op.f("ck_orders_paid_at")
+            "state <> 'PAID' OR paid_at IS NOT NULL", name=op.f("ck_orders_paid_at")
         ),
         sa.CheckConstraint(
             "fulfilment IN ('NONE', 'ISSUING', 'ISSUED', 'TAKEN_BACK')",
@@ -134,7 +134,8 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.CheckConstraint(
-            "state IN ('CREATED', 'REQUIRES_ACTION', 'AUTHORIZED', 'SUCCEEDED', 'FAILED', 'CANCELLED')",
+            "state IN ('CREATED', 'REQUIRES_ACTION', 'AUTHORIZED',"
+            " 'SUCCEEDED', 'FAILED', 'CANCELLED')",
             name=op.f("ck_payments_state"),
         ),
         sa.CheckConstraint("amount_minor > 0", name=op.f("ck_payments_amount")),
@@ -152,6 +153,7 @@ def upgrade() -> None:
         sa.Column("currency_code", sa.Text(), nullable=False),
         sa.Column("amount_minor", sa.BigInteger(), nullable=False),
         sa.Column("provider_id", sa.Text(), nullable=True),
+        sa.Column("key_number", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
