@@ -1,0 +1,381 @@
+"""notification_service with everything around it: two services that know sales, mail and messages.
+
+The two services are stand-ins that answer what a test put there, over real gRPC and mTLS, behind
+the contract's own access rules.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
+from tessera.notification.v1 import (
+    document_service_pb2_grpc,
+    notification_pb2,
+    notification_service_pb2,
+    notification_service_pb2_grpc,
+)
+from tessera.payment.v1 import messages_pb2, order_pb2, order_service_pb2, order_service_pb2_grpc
+from tessera.ticket.v1 import (
+    event_pb2,
+    event_service_pb2,
+    event_service_pb2_grpc,
+    ticket_pb2,
+    ticket_service_pb2,
+    ticket_service_pb2_grpc,
+)
+
+from deploy.local import smtp_sink
+from deploy.local.environment import free_port
+from deploy.local.smtp_sink import SmtpSink
+from kit import auth, brokers, outbox
+from kit.broker import Broker, Message
+from kit.errors import NotFound, Unavailable
+from kit.proto_money import to_proto
+from kit.rpc_errors import RemoteError
+from kit.rpc_server import Guard, Server
+from kit.service import Build
+from kit.tls import Identity
+from notification_service.app import build
+from notification_service.notifications.consumers import PAYMENT_SUCCEEDED
+from tests.support.services import TestMesh, running_services
+from tests.support.tokens import Metadata, TokenIssuer
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Notification = notification_pb2.Notification
+
+PATIENCE_S = 45
+
+
+class EventNotFound(NotFound):
+    """There is no such event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """An order with what belongs to it, as the other services tell it."""
+
+    event: event_pb2.Event
+    order: order_pb2.Order
+    tickets: list[ticket_pb2.Ticket]
+
+    @property
+    def codes(self) -> list[str]:
+        return [ticket.code for ticket in self.tickets]
+
+
+def sale(
+    *,
+    count: int = 2,
+    price_minor: int = 5000,
+    currency_code: str = "EUR",
+    email: str = "ada@example.org",
+    organizer_id: str = "",
+) -> Sale:
+    """A paid order of tickets of one type, unlike every other."""
+    key = uuid.uuid4().hex
+    event = event_pb2.Event(
+        id=f"evt_{key}",
+        organizer_id=organizer_id or f"org_{key}",
+        title="Jazz on the River",
+        location="Arena di Verona",
+        starts_at=_timestamp(datetime(2036, 11, 14, 18, 30, tzinfo=UTC)),
+        ends_at=_timestamp(datetime(2036, 11, 14, 22, 0, tzinfo=UTC)),
+        time_zone="Europe/Rome",
+        currency_code=currency_code,
+    )
+    order = order_pb2.Order(
+        id=f"ord_{key}",
+        code=key[:8].upper(),
+        state=order_pb2.ORDER_STATE_PAID,
+        event_id=event.id,
+        organizer_id=event.organizer_id,
+        lines=[
+            order_pb2.OrderLine(
+                ticket_type_id=f"tt_{key}",
+                ticket_type_name="Early bird",
+                quantity=count,
+                unit_price=to_proto(currency_code, price_minor),
+                amount=to_proto(currency_code, price_minor * count),
+            )
+        ],
+        total=to_proto(currency_code, price_minor * count),
+        customer=order_pb2.Customer(email=email, full_name="Ada Lovelace"),
+        created_at=_timestamp(datetime(2036, 9, 1, 12, 0, tzinfo=UTC)),
+    )
+    tickets = [
+        ticket_pb2.Ticket(
+            id=f"tkt_{number}_{key}",
+            code=f"{number}{key.upper()}"[:20],
+            state=ticket_pb2.TICKET_STATE_ISSUED,
+            event_id=event.id,
+            ticket_type_id=f"tt_{key}",
+            ticket_type_name="Early bird",
+            order_id=order.id,
+            holder_name="Ada Lovelace",
+        )
+        for number in range(1, count + 1)
+    ]
+    return Sale(event, order, tickets)
+
+
+def announcement(of: Sale, message_id: str = "") -> Message:
+    """`payment.succeeded` as payment_service's outbox publishes it."""
+    body = messages_pb2.PaymentSucceeded(
+        order_id=of.order.id,
+        order_code=of.order.code,
+        event_id=of.event.id,
+        organizer_id=of.order.organizer_id,
+        payment_id="pay_1",
+        total=of.order.total,
+    )
+    text = json_format.MessageToJson(body, preserving_proto_field_name=True, indent=None)
+    return message(text.encode(), message_id)
+
+
+def message(body: bytes, message_id: str = "") -> Message:
+    name = messages_pb2.PaymentSucceeded.DESCRIPTOR.full_name
+    return Message(message_id or f"msg_{uuid.uuid4().hex}", outbox.routing_key(name), name, body)
+
+
+@dataclass(slots=True)
+class Sales:
+    """What the stand-ins for ticket_service and payment_service know.
+
+    `away` has payment_service answer that it cannot.
+    """
+
+    known: dict[str, Sale] = field(default_factory=dict)
+    away: bool = False
+
+    def add(self, made: Sale) -> Sale:
+        self.known[made.order.id] = self.known[made.event.id] = made
+        return made
+
+
+class _Orders(order_service_pb2_grpc.OrderServiceServicer):
+    def __init__(self, sales: Sales) -> None:
+        self._sales = sales
+
+    async def GetOrder(
+        self, request: order_service_pb2.GetOrderRequest, _: Context
+    ) -> order_pb2.Order:
+        if self._sales.away:
+            raise Unavailable
+        if request.order_id not in self._sales.known:
+            raise auth.OrderNotFound
+        return self._sales.known[request.order_id].order
+
+
+class _Events(event_service_pb2_grpc.EventServiceServicer):
+    def __init__(self, sales: Sales) -> None:
+        self._sales = sales
+
+    async def GetEvent(
+        self, request: event_service_pb2.GetEventRequest, _: Context
+    ) -> event_pb2.Event:
+        if request.event_id not in self._sales.known:
+            raise EventNotFound
+        return self._sales.known[request.event_id].event
+
+
+class _Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
+    def __init__(self, sales: Sales) -> None:
+        self._sales = sales
+
+    async def ListTickets(
+        self, request: ticket_service_pb2.ListTicketsRequest, _: Context
+    ) -> ticket_service_pb2.ListTicketsResponse:
+        found = self._sales.known.get(request.order_id)
+        return ticket_service_pb2.ListTicketsResponse(tickets=found.tickets if found else [])
+
+
+@dataclass(slots=True)
+class PostOffice:
+    """notification_service's surroundings, and the service itself while `open` lasts."""
+
+    variables: dict[str, str]
+    tls_dir: Path
+    sales: Sales
+    issuer: TokenIssuer
+    broker: Broker
+    mail_dir: Path
+    sink: SmtpSink
+    mesh: TestMesh | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Run notification_service."""
+        builds: dict[str, Build] = {"notification_service": build}
+        async with running_services(builds, self.variables, self.tls_dir) as self.mesh:
+            yield
+
+    async def sell(self, **facts: Any) -> Sale:
+        """A sale that is announced."""
+        made = self.sales.add(sale(**facts))
+        await self.broker.publish(announcement(made))
+        return made
+
+    async def close_mail_server(self) -> None:
+        """Nothing listens any more at the mail server's address."""
+        await self.sink.stop()
+
+    async def open_mail_server(self) -> None:
+        """At the same address, with the same mail."""
+        self.sink = await smtp_sink.start(self.mail_dir, port=self.smtp_port)
+
+    @property
+    def smtp_port(self) -> int:
+        return int(self.variables["TESSERA_SMTP_URL"].rpartition(":")[2])
+
+    @property
+    def log(self) -> "notification_service_pb2_grpc.NotificationServiceAsyncStub":
+        """NotificationService, by way of the gateway."""
+        assert self.mesh
+        channel = self.mesh.as_service("gateway").channel("notification_service")
+        return notification_service_pb2_grpc.NotificationServiceStub(channel)
+
+    def documents(self, caller: str) -> "document_service_pb2_grpc.DocumentServiceAsyncStub":
+        """DocumentService, called by this service."""
+        assert self.mesh
+        channel = self.mesh.as_service(caller).channel("notification_service")
+        return document_service_pb2_grpc.DocumentServiceStub(channel)
+
+    def admin(self, organizer_id: str) -> Metadata:
+        return self.issuer.metadata(organizer_id)
+
+    @property
+    def superadmin(self) -> Metadata:
+        return self.issuer.metadata("", "SUPERADMIN")
+
+    async def notifications(
+        self, as_user: Metadata = (), **fields: Any
+    ) -> notification_service_pb2.ListNotificationsResponse:
+        request = notification_service_pb2.ListNotificationsRequest(**fields)
+        return await self.log.ListNotifications(request, metadata=as_user or self.superadmin)
+
+    async def resend(
+        self, notification_id: str, as_user: Metadata = (), *, key: str = ""
+    ) -> Notification:
+        request = notification_service_pb2.ResendNotificationRequest(
+            notification_id=notification_id, idempotency_key=key
+        )
+        return await self.log.ResendNotification(request, metadata=as_user or self.superadmin)
+
+    async def about(self, of: Sale, condition: Callable[[Notification], bool]) -> Notification:
+        """The sale's notification, once the condition holds for it."""
+        found: list[Notification] = []
+
+        async def holds() -> bool:
+            found[:] = (await self.notifications(order_id=of.order.id)).notifications
+            return len(found) == 1 and condition(found[0])
+
+        await eventually(holds)
+        return found[0]
+
+    async def sent(self, of: Sale) -> Notification:
+        return await self.about(of, in_state("SENT"))
+
+    def mails(self, of: Sale | None = None) -> list[EmailMessage]:
+        """All mail, or what is about a sale: its order's code names the attached file."""
+        return [
+            mail
+            for mail in self.sink.messages()
+            if of is None or f"tickets-{of.order.code}.pdf" in str(mail)
+        ]
+
+
+def in_state(state: str) -> Callable[[Notification], bool]:
+    wanted = notification_pb2.NotificationState.Value(f"NOTIFICATION_STATE_{state}")
+    return lambda notification: notification.state == wanted
+
+
+@asynccontextmanager
+async def surroundings(
+    database_url: str, tls_dir: Path, mail_dir: Path
+) -> AsyncIterator[PostOffice]:
+    """A post office that is not open yet."""
+    names = ("user_service", "ticket_service", "payment_service")
+    addresses = {name: f"127.0.0.1:{free_port()}" for name in names}
+    issuer, sales = TokenIssuer(), Sales()
+    sink = await smtp_sink.start(mail_dir)
+    office = PostOffice(
+        variables={
+            **{f"TESSERA_{name.upper()}_ADDRESS": each for name, each in addresses.items()},
+            "TESSERA_DATABASE_URL": database_url,
+            "TESSERA_SMTP_URL": sink.url,
+            "TESSERA_SMTP_TIMEOUT_SECONDS": "2",
+            "TESSERA_MAIL_FROM": "Verona Nights <tickets@example.org>",
+        },
+        tls_dir=tls_dir,
+        sales=sales,
+        issuer=issuer,
+        broker=brokers.connect("", database_url),
+        mail_dir=mail_dir,
+        sink=sink,
+    )
+    async with (
+        issuer.serving(addresses["user_service"], tls_dir),
+        _serving(sales, addresses, issuer, tls_dir),
+    ):
+        yield office
+    await office.broker.close()
+    await office.sink.stop()
+
+
+@asynccontextmanager
+async def _serving(
+    sales: Sales, addresses: dict[str, str], issuer: TokenIssuer, tls_dir: Path
+) -> AsyncIterator[None]:
+    """Answer for ticket_service and payment_service."""
+    events = _Events(sales)  # type: ignore[abstract]  # what a mail does not need stays away
+    tickets = _Tickets(sales)  # type: ignore[abstract]  # as above
+    orders = _Orders(sales)  # type: ignore[abstract]  # as above
+    served: dict[str, list[tuple[Any, Any]]] = {
+        "ticket_service": [
+            (events, event_service_pb2_grpc.add_EventServiceServicer_to_server),
+            (tickets, ticket_service_pb2_grpc.add_TicketServiceServicer_to_server),
+        ],
+        "payment_service": [(orders, order_service_pb2_grpc.add_OrderServiceServicer_to_server)],
+    }
+    guard = Guard(auth.TokenVerifier(issuer.keys))
+    async with AsyncExitStack() as stack:
+        for name, servicers in served.items():
+            server = Server(Identity.load(tls_dir, name), guard, servicers)
+            await server.start(addresses[name])
+            stack.push_async_callback(server.stop, 0)
+        yield
+
+
+async def dead_letters(office: PostOffice) -> int:
+    return await office.broker.dead_letters(PAYMENT_SUCCEEDED)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+@contextmanager
+def refused(reason: str) -> Iterator[None]:
+    """What happens inside is refused for this reason."""
+    with pytest.raises(RemoteError) as caught:
+        yield
+    assert caught.value.reason == reason, caught.value
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
