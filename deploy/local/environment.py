@@ -2,9 +2,11 @@
 
 import json
 import os
+import random
 import secrets
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.local.certificates import ensure_certificates
@@ -13,6 +15,7 @@ from kit.settings import PREFIX, Environment, InvalidSetting
 
 SERVICES = ("user_service", "ticket_service", "payment_service", "notification_service")
 LOCAL = "127.0.0.1"
+_PORT_ATTEMPTS = 1000
 
 
 def given() -> dict[str, str]:
@@ -71,10 +74,16 @@ def check_port(setting: str, host: str, port: int) -> None:
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind((LOCAL, 0))
-        return int(listener.getsockname()[1])
+    """A loopback port that was free a moment ago, and stays so while its server is restarted.
+
+    The kernel hands out those from 32768 (Linux) or 49152 up, as the near end of any connection.
+    """
+    for _ in range(_PORT_ATTEMPTS):
+        port = random.randrange(20_000, 32_000)  # noqa: S311  # no secret
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOCAL, port))
+            return port
+    raise InvalidSetting("There is no free port between 20000 and 32000 on this machine.")
 
 
 def _secrets(path: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from deploy.local.environment import free_port
 from kit.service import ROOT
@@ -75,11 +76,24 @@ class LocalMesh:
 
     async def stop(self) -> int:
         """Ctrl-C; answers the exit status."""
-        return await self._end(signal.SIGINT)
+        return await self.end(signal.SIGINT)
 
     async def kill(self) -> None:
         """Pull the plug of everything but PostgreSQL's disk."""
-        await self._end(signal.SIGKILL)
+        await self.end(signal.SIGKILL)
+
+    async def end(self, number: signal.Signals) -> int:
+        """Send a signal; answers the exit status once it has ended."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Wait until it ends by itself; answers the exit status."""
+        assert self._process is not None
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            self.output += (await self._stdout().read()).decode()
+            return await self._process.wait()
 
     async def close(self) -> None:
         """Stop if it runs, and let go of the connections."""
@@ -87,6 +101,18 @@ class LocalMesh:
             await self.stop()
         await self.http.aclose()
         await self.stripe.aclose()
+
+    @property
+    def database_url(self) -> str:
+        """The embedded server's `TESSERA_DATABASE_URL`."""
+        folder = (self.data_dir / "postgres" / "socket").resolve()
+        return f"postgresql+asyncpg://tessera@/tessera?host={folder}&port=5432"
+
+    def processes(self) -> list[psutil.Process]:
+        """The launcher and everything it started."""
+        assert self._process is not None
+        launcher = psutil.Process(self._process.pid)
+        return [launcher, *launcher.children(recursive=True)]
 
     def pid(self, name: str) -> int:
         """The process of one service of a separate mesh."""
@@ -128,13 +154,6 @@ class LocalMesh:
         assert self._process is not None
         assert self._process.stdout is not None
         return self._process.stdout
-
-    async def _end(self, number: signal.Signals) -> int:
-        assert self._process is not None
-        self._process.send_signal(number)
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            self.output += (await self._stdout().read()).decode()
-            return await self._process.wait()
 
 
 async def until(look: Callable[[], Awaitable[Found]], timeout_s: float = WAIT_S) -> Found:

@@ -17,6 +17,12 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+async def sign_in(mesh: LocalMesh, email: str, password: str) -> dict[str, str]:
+    """Sign in: the headers that this user sends."""
+    credentials = {"email": email, "password": password}
+    return bearer(read(await mesh.http.post("/v1/sessions", json=credentials))["access_token"])
+
+
 @dataclass(frozen=True, slots=True)
 class Shop:
     """An organizer with a signed-in admin."""
@@ -35,52 +41,66 @@ class Shop:
         answer = await mesh.http.post("/v1/users", json={"organizer_name": "Theatre", **person})
         assert answer.status_code == 201, answer.text
         credentials = {"email": email, "password": password}
-        session = (await mesh.http.post("/v1/sessions", json=credentials)).json()
+        session = read(await mesh.http.post("/v1/sessions", json=credentials))
         return cls(mesh, email, password, session, bearer(session["access_token"]))
+
+    async def staff(self) -> dict[str, str]:
+        """A member of staff, signed in: the headers that they send."""
+        email, password = f"{secrets.token_hex(6)}@theatre.example", secrets.token_urlsafe(16)
+        person = {"email": email, "password": password, "full_name": "Sam Staff", "role": "STAFF"}
+        await self.post("/v1/members", person)
+        return await sign_in(self.mesh, email, password)
 
     async def event(
         self, *, price: str = "25.00", stock: int = 100, publish: bool = True, **changes: Any
     ) -> Json:
         """An event with one ticket type, on sale."""
-        starts_at = datetime.now(UTC) + timedelta(days=30)
-        event = await self.post(
-            "/v1/events",
-            {
-                "title": "Hamlet",
-                "location": "Main Street 1",
-                "starts_at": starts_at.isoformat(),
-                "ends_at": (starts_at + timedelta(hours=3)).isoformat(),
-                "time_zone": "Europe/Vienna",
-                "currency_code": "EUR",
-                **changes,
-            },
-        )
-        money = {"currency_code": event["currency_code"], "amount": price}
-        stalls = {"name": "Stalls", "price": money, "total_stock": stock}
+        event = await self.post("/v1/events", hamlet(**changes))
+        stalls = ticket_type(price, event["currency_code"], total_stock=stock)
         await self.post(f"/v1/events/{event['id']}/ticket_types", stalls)
         path = f"/v1/events/{event['id']}"
         return await self.post(f"{path}:publish", {}) if publish else await self.get(path)
 
     async def get(self, path: str, **params: Any) -> Json:
         """Read something as the admin."""
-        return _read(await self.mesh.http.get(path, headers=self.headers, params=params))
+        return read(await self.mesh.http.get(path, headers=self.headers, params=params))
 
     async def post(self, path: str, body: Json) -> Json:
         """Do something as the admin."""
-        return _read(await self.mesh.http.post(path, headers=self.headers, json=body))
+        return read(await self.mesh.http.post(path, headers=self.headers, json=body))
+
+
+def hamlet(**changes: Any) -> Json:
+    """What creates an event, in thirty days."""
+    starts_at = datetime.now(UTC) + timedelta(days=30)
+    return {
+        "title": "Hamlet",
+        "location": "Main Street 1",
+        "starts_at": starts_at.isoformat(),
+        "ends_at": (starts_at + timedelta(hours=3)).isoformat(),
+        "time_zone": "Europe/Vienna",
+        "currency_code": "EUR",
+        **changes,
+    }
+
+
+def ticket_type(amount: str = "25.00", currency_code: str = "EUR", **changes: Any) -> Json:
+    """What creates a ticket type."""
+    price = {"currency_code": currency_code, "amount": amount}
+    return {"name": "Stalls", "price": price, "total_stock": 100, **changes}
 
 
 async def hold(mesh: LocalMesh, event: Json, quantity: int = 1) -> Json:
     """Take tickets of an event's first type off sale."""
     items = [{"ticket_type_id": event["ticket_types"][0]["id"], "quantity": quantity}]
-    return _read(await mesh.http.post("/v1/holds", json={"event_id": event["id"], "items": items}))
+    return read(await mesh.http.post("/v1/holds", json={"event_id": event["id"], "items": items}))
 
 
 async def order(mesh: LocalMesh, held: Json, email: str = "grace@customer.example") -> Json:
     """Order what is held."""
     customer = {"email": email, "full_name": "Grace Guest"}
     body = {"hold_id": held["id"], "customer": customer}
-    return _read(await mesh.http.post("/v1/orders", json=body))
+    return read(await mesh.http.post("/v1/orders", json=body))
 
 
 async def pay(mesh: LocalMesh, ordered: Json, card: str = "pm_card_visa") -> httpx.Response:
@@ -97,7 +117,7 @@ async def pay(mesh: LocalMesh, ordered: Json, card: str = "pm_card_visa") -> htt
 async def read_order(mesh: LocalMesh, ordered: Json) -> Json:
     """The order as its customer sees it."""
     path = f"/v1/orders/{ordered['id']}"
-    return _read(await mesh.http.get(path, headers=bearer(ordered["access_token"])))
+    return read(await mesh.http.get(path, headers=bearer(ordered["access_token"])))
 
 
 async def order_in_state(mesh: LocalMesh, ordered: Json, *states: str) -> Json:
@@ -123,7 +143,23 @@ async def buy(mesh: LocalMesh, event: Json, quantity: int = 1) -> Json:
     return {**paid, "access_token": ordered["access_token"]}
 
 
-def _read(answer: httpx.Response) -> Json:
+def read(answer: httpx.Response) -> Json:
+    """The content of a successful answer."""
     assert answer.is_success, f"{answer.status_code} {answer.text}"
     found: Json = answer.json()
     return found
+
+
+def refused(answer: httpx.Response, status: int, reason: str, *fields: str) -> Json:
+    """The problem (RFC 9457) of a refusal that blames these fields, once sure that it is one."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    problem: Json = answer.json()
+    assert (answer.status_code, problem["reason"]) == (status, reason), problem
+    assert problem["status"] == status
+    assert problem["type"] == f"/docs#{reason}"
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["instance"] == answer.headers["x-request-id"]
+    if fields:
+        assert {error["field"] for error in problem["errors"]} == set(fields), problem
+    return problem
