@@ -115,6 +115,16 @@ async def test_many_sales_at_once_bring_each_customer_their_own_tickets(
         assert [qr_codes(page) for page in pages(pdf)] == [sold.codes]
 
 
+async def test_replicas_share_the_mail(closed_office: PostOffice) -> None:
+    office = closed_office
+    async with office.open(), office.open():
+        sales = await asyncio.gather(*(office.sell(count=1) for _ in range(12)))
+        for sold in sales:
+            await office.sent(sold)
+
+    assert len(office.mails()) == 12
+
+
 async def test_cancelled_tickets_are_not_sent(office: PostOffice) -> None:
     sold = sale(count=2)
     sold.tickets[0].state = ticket_pb2.TICKET_STATE_CANCELLED
