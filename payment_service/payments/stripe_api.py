@@ -112,7 +112,7 @@ class StripeProvider:
         about = {"refund_id": refund.id}
         found = await _call(self._client.v1.refunds.list_async({"payment_intent": provider_id}))
         # An earlier attempt may have had its effect, whatever was heard of it.
-        made = next((other for other in found.data if other.metadata == about), None)
+        made = next((old for old in found.data if old.to_dict()["metadata"] == about), None)
         if made is None:
             made = await _call(
                 self._client.v1.refunds.create_async(

@@ -6,7 +6,9 @@ break it, and holds at any moment: services may be at work meanwhile.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -77,8 +79,46 @@ _STOCK = (
     ),
 )
 
+_MONEY = (
+    Check(
+        "I2",
+        "a paid order has its tickets and one succeeded payment of its total, which nobody refunds",
+        """
+        SELECT orders.id, orders.total_minor, orders.fulfilment, payments.state,
+               payments.amount_minor, refunds.id AS refund
+        FROM orders
+        LEFT JOIN payments ON payments.order_id = orders.id
+        LEFT JOIN refunds ON refunds.payment_id = payments.id
+        WHERE orders.state = 'PAID' AND (
+            orders.fulfilment <> 'ISSUED' OR refunds.id IS NOT NULL
+            OR (orders.total_minor > 0 AND payments.state IS DISTINCT FROM 'SUCCEEDED')
+            OR coalesce(payments.amount_minor, 0) <> orders.total_minor)
+        """,
+    ),
+    Check(
+        "I2",
+        "a payment that succeeded belongs to a paid order, or is refunded",
+        """
+        SELECT payments.id, orders.id AS order_id, orders.state
+        FROM payments JOIN orders ON orders.id = payments.order_id
+        LEFT JOIN refunds ON refunds.payment_id = payments.id
+             AND refunds.state IN ('PENDING', 'SUCCEEDED')
+        WHERE payments.state = 'SUCCEEDED' AND orders.state <> 'PAID' AND refunds.id IS NULL
+        """,
+    ),
+    Check(
+        "I2",
+        "an order's lines add up to its total",
+        """
+        SELECT orders.id, orders.total_minor FROM orders WHERE orders.total_minor <> (
+            SELECT sum(quantity * unit_price_minor) FROM order_lines
+            WHERE order_lines.order_id = orders.id)
+        """,
+    ),
+)
+
 # By area, which names a service and its database.
-CHECKS: Mapping[str, Sequence[Check]] = {"ticket": _STOCK}
+CHECKS: Mapping[str, Sequence[Check]] = {"ticket": _STOCK, "payment": _MONEY}
 
 
 async def broken_invariants(database_url: str, *areas: str) -> list[str]:
@@ -88,15 +128,99 @@ async def broken_invariants(database_url: str, *areas: str) -> list[str]:
     """
     broken = []
     for area in areas or CHECKS:
-        engine = create_async_engine(service_url(database_url, area), poolclass=NullPool)
-        async with engine.connect() as connection:
-            for check in CHECKS[area]:
-                rows = (await connection.execute(text(check.broken))).mappings().all()
-                broken += [f"{check.invariant}: {check.sentence}: {dict(row)}" for row in rows]
-        await engine.dispose()
+        for check in CHECKS[area]:
+            rows = await _rows(database_url, area, check.broken)
+            broken += [f"{check.invariant}: {check.sentence}: {row}" for row in rows]
     return broken
 
 
 async def assert_invariants(database_url: str, *areas: str) -> None:
     """Fail, and say what does not hold."""
     assert await broken_invariants(database_url, *areas) == []
+
+
+async def unsettled(database_url: str) -> list[str]:
+    """The orders that payment_service has something to do for right now, or is doing it."""
+    # Left alone, an order waits for nothing, or for its deadline.
+    query = """
+        SELECT id, state, attempts FROM orders WHERE next_attempt_at IS NOT NULL
+        AND (state <> 'PENDING' OR next_attempt_at <> expires_at OR expires_at <= now())
+    """
+    return [f"unsettled: {row}" for row in await _rows(database_url, "payment", query)]
+
+
+async def undelivered(database_url: str, area: str) -> list[str]:
+    """I5: the outbox rows that no broker has yet."""
+    rows = await _rows(database_url, area, "SELECT id, routing_key, created_at FROM outbox")
+    return [f"I5: not delivered: {row}" for row in rows]
+
+
+async def broken_money(database_url: str, stripe_url: str, secret_key: str) -> list[str]:
+    """I2 between Stripe, payment_service and ticket_service. Ask when no order is unsettled."""
+    paid = await _rows(database_url, "payment", _PAYMENTS)
+    orders = {row["payment_id"]: row for row in paid if row["payment_id"]}
+    broken, kept = [], dict.fromkeys(orders, 0)
+    charges = await _kept_charges(stripe_url, secret_key)
+    for intent in await _all(stripe_url, secret_key, "payment_intents"):
+        payment_id = intent["metadata"].get("payment_id", "")
+        is_paid = payment_id in orders and orders[payment_id]["state"] == "PAID"
+        is_pending = payment_id in orders and orders[payment_id]["state"] == "PENDING"
+        kept[payment_id] = kept.get(payment_id, 0) + len(charges.get(intent["id"], []))
+        if charges.get(intent["id"]) and not is_paid:
+            broken.append(f"I2: {intent['id']} is charged for no paid order: {payment_id}")
+        if intent["status"] == "requires_capture" and not is_pending:
+            broken.append(f"I2: {intent['id']} is reserved for no order that waits: {payment_id}")
+    broken += [
+        f"I2: paid order {row['order_id']} was charged {kept[payment_id]} times"
+        for payment_id, row in orders.items()
+        if row["state"] == "PAID" and kept[payment_id] != 1
+    ]
+    issued = {
+        row["order_id"]: row["issued"] for row in await _rows(database_url, "ticket", _TICKETS)
+    }
+    for row in paid:
+        due = row["tickets"] if row["state"] == "PAID" else 0
+        if issued.get(row["order_id"], 0) != due:
+            broken.append(f"I2: {row['state']} order {row['order_id']} has the wrong tickets")
+    return broken
+
+
+_PAYMENTS = """
+    SELECT orders.id AS order_id, orders.state, payments.id AS payment_id,
+        (SELECT sum(quantity) FROM order_lines WHERE order_id = orders.id) AS tickets
+    FROM orders LEFT JOIN payments ON payments.order_id = orders.id
+"""
+_TICKETS = """
+    SELECT order_id, count(*) AS issued FROM tickets WHERE state = 'ISSUED' GROUP BY order_id
+"""
+
+
+async def _kept_charges(stripe_url: str, secret_key: str) -> dict[str, list[str]]:
+    """By PaymentIntent, the charges that were captured and not fully refunded."""
+    kept: dict[str, list[str]] = {}
+    for charge in await _all(stripe_url, secret_key, "charges"):
+        if charge["amount_captured"] > charge["amount_refunded"]:
+            kept.setdefault(charge["payment_intent"], []).append(charge["id"])
+    return kept
+
+
+async def _all(stripe_url: str, secret_key: str, kind: str) -> list[dict[str, Any]]:
+    """Every object of a kind that Stripe has."""
+    found: list[dict[str, Any]] = []
+    headers = {"Authorization": f"Bearer {secret_key}"}
+    async with httpx.AsyncClient(base_url=stripe_url, headers=headers, trust_env=False) as http:
+        while True:
+            params = {"limit": "100", **({"starting_after": found[-1]["id"]} if found else {})}
+            page = (await http.get(f"/v1/{kind}", params=params)).raise_for_status().json()
+            found += page["data"]
+            if not page["has_more"]:
+                return found
+
+
+async def _rows(database_url: str, area: str, query: str) -> list[dict[str, Any]]:
+    engine = create_async_engine(service_url(database_url, area), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            return [dict(row) for row in (await connection.execute(text(query))).mappings()]
+    finally:
+        await engine.dispose()

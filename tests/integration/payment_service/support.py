@@ -1,0 +1,388 @@
+"""An installation that sells for real money, as far as the Stripe sandbox can tell."""
+
+import asyncio
+import hashlib
+import hmac
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import stripe
+from sqlalchemy import text
+from tessera.payment.v1 import (
+    insights_service_pb2_grpc,
+    messages_pb2,
+    order_pb2,
+    order_service_pb2,
+    order_service_pb2_grpc,
+    webhook_service_pb2,
+    webhook_service_pb2_grpc,
+)
+from tessera.ticket.v1 import event_pb2, event_service_pb2, hold_pb2, ticket_pb2, ticket_service_pb2
+
+import gateway.settings
+from gateway.app import build_app
+from kit import auth, brokers
+from kit.broker import Message, Queue
+from kit.database import Database, service_url
+from kit.rpc_client import Mesh
+from kit.service import Build, running
+from kit.settings import Environment
+from kit.tls import Identity
+from payment_service.app import build as build_payment_service
+from tests.integration.stripe_sandbox import support as stripe_sandbox
+from tests.integration.stripe_sandbox.support import Sandbox
+from tests.integration.ticket_service.support import TicketApi, event, eventually, ticket_type
+from tests.integration.ticket_service.support import hold as hold_request
+from tests.support.invariants import assert_invariants, broken_money, undelivered, unsettled
+from tests.support.services import SERVICES, free_port
+from tests.support.tokens import Metadata, TokenIssuer
+from ticket_service.app import build as build_ticket_service
+
+BUILDS: Mapping[str, Build] = {
+    "ticket_service": build_ticket_service,
+    "payment_service": build_payment_service,
+}
+CUSTOMER = {"email": "grace@customer.example", "full_name": "Grace Hopper"}
+ANNOUNCEMENTS = Queue("tests", "payment.succeeded")
+SETTLED_WITHIN_S = 30
+
+
+class Installation:
+    """ticket_service and payment_service, each of which can be stopped and started again."""
+
+    def __init__(
+        self, database_url: str, tls_dir: Path, sandbox: Sandbox, issuer: TokenIssuer, users: str
+    ) -> None:
+        self.database_url = database_url
+        self.tls_dir = tls_dir
+        self.sandbox = sandbox
+        self.issuer = issuer
+        self.variables = {
+            **{f"TESSERA_{name.upper()}_ADDRESS": f"127.0.0.1:{free_port()}" for name in SERVICES},
+            "TESSERA_USER_SERVICE_ADDRESS": users,
+            "TESSERA_TLS_DIR": str(tls_dir),
+            "TESSERA_DATABASE_URL": database_url,
+            "TESSERA_DATABASE_POOL": "5",
+            "TESSERA_SECRET_KEY": "a-secret-of-the-tests-that-is-long-enough",
+            "TESSERA_STRIPE_API_BASE": sandbox.url,
+            "TESSERA_STRIPE_SECRET_KEY": sandbox.keys.secret_key,
+            "TESSERA_STRIPE_PUBLISHABLE_KEY": sandbox.keys.publishable_key,
+            "TESSERA_STRIPE_WEBHOOK_SECRET": sandbox.keys.webhook_secret,
+        }
+        self._meshes: dict[str, Mesh] = {}
+        self._services: dict[str, AsyncExitStack] = {}
+        self._databases: dict[str, Database] = {}
+
+    def mesh(self, name: str) -> Mesh:
+        """Channels that call with this service's certificate."""
+        if name not in self._meshes:
+            identity = Identity.load(self.tls_dir, name)
+            self._meshes[name] = Mesh(Environment(self.variables), identity)
+        return self._meshes[name]
+
+    def database(self, area: str) -> Database:
+        """One service's database."""
+        if area not in self._databases:
+            url = service_url(self.database_url, area)
+            self._databases[area] = Database(url, pool_size=5)
+        return self._databases[area]
+
+    async def start(self, name: str) -> None:
+        self._services[name] = AsyncExitStack()
+        service = running(name, BUILDS[name], Environment(self.variables))
+        await self._services[name].enter_async_context(service)
+
+    async def stop(self, name: str) -> None:
+        await self._services.pop(name).aclose()
+
+    async def close(self) -> None:
+        for name in list(self._services)[::-1]:
+            await self.stop(name)
+        for closing in (*self._meshes.values(), *self._databases.values()):
+            await closing.close()
+
+    async def execute(self, area: str, sql: str, **values: Any) -> Any:
+        """Run one statement in a service's database; answers its rows, if it has any."""
+        async with self.database(area).begin() as tx:
+            result = await tx.execute(text(sql), values)
+            return result.all() if result.returns_rows else []
+
+
+@dataclass
+class Announced:
+    """What payment_service told the world."""
+
+    messages: list[messages_pb2.PaymentSucceeded] = field(default_factory=list)
+
+    async def handle(self, message: Message) -> None:
+        from google.protobuf import json_format
+
+        found = json_format.Parse(message.body, messages_pb2.PaymentSucceeded())
+        self.messages.append(found)
+
+    def of(self, order_id: str) -> list[messages_pb2.PaymentSucceeded]:
+        return [message for message in self.messages if message.order_id == order_id]
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Whatever organizers, customers, browsers and Stripe do, in one call each."""
+
+    installation: Installation
+    announced: Announced
+    webhooks_url: str = ""
+    organizer_id: str = field(default_factory=lambda: f"org_{uuid.uuid4().hex}")
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return self.installation.sandbox
+
+    @property
+    def tickets(self) -> TicketApi:
+        return TicketApi(self.installation.mesh("gateway").channel("ticket_service"))
+
+    @property
+    def orders(self) -> order_service_pb2_grpc.OrderServiceStub:
+        channel = self.installation.mesh("gateway").channel("payment_service")
+        return order_service_pb2_grpc.OrderServiceStub(channel)
+
+    @property
+    def insights(self) -> insights_service_pb2_grpc.InsightsServiceStub:
+        channel = self.installation.mesh("gateway").channel("payment_service")
+        return insights_service_pb2_grpc.InsightsServiceStub(channel)
+
+    @property
+    def admin(self) -> Metadata:
+        return self.installation.issuer.metadata(self.organizer_id)
+
+    # The organizer
+
+    async def event(
+        self, *, price: str = "50.00", stock: int = 10, currency: str = "EUR", **fields: Any
+    ) -> event_pb2.Event:
+        """A published event with one ticket type."""
+        draft = await self.tickets.events.CreateEvent(
+            event(currency_code=currency, **fields), metadata=self.admin
+        )
+        cost = {"currency_code": currency, "amount": price}
+        request = ticket_type(draft.id, price=cost, total_stock=stock)
+        await self.tickets.events.CreateTicketType(request, metadata=self.admin)
+        publish = event_service_pb2.PublishEventRequest(event_id=draft.id)
+        return await self.tickets.events.PublishEvent(publish, metadata=self.admin)
+
+    async def call_off(self, of: event_pb2.Event) -> None:
+        cancel = event_service_pb2.CancelEventRequest(event_id=of.id)
+        await self.tickets.events.CancelEvent(cancel, metadata=self.admin)
+
+    async def remaining(self, of: event_pb2.Event) -> int:
+        request = event_service_pb2.GetEventRequest(event_id=of.id)
+        return (await self.tickets.events.GetEvent(request)).ticket_types[0].remaining
+
+    # The customer
+
+    async def hold(self, of: event_pb2.Event, quantity: int = 1) -> hold_pb2.Hold:
+        return await self.tickets.holds.CreateHold(hold_request(of, quantity))
+
+    async def order(
+        self, held: hold_pb2.Hold, *, key: str = "", **customer: str
+    ) -> order_pb2.Order:
+        request = order_service_pb2.CreateOrderRequest(
+            hold_id=held.id, customer={**CUSTOMER, **customer}, idempotency_key=key
+        )
+        return await self.orders.CreateOrder(request)
+
+    async def ordered(self, *, quantity: int = 1, **event_fields: Any) -> order_pb2.Order:
+        """An order for a new event, not yet paid."""
+        return await self.order(await self.hold(await self.event(**event_fields), quantity))
+
+    async def get(self, order: order_pb2.Order) -> order_pb2.Order:
+        request = order_service_pb2.GetOrderRequest(order_id=order.id)
+        return await self.orders.GetOrder(request, metadata=opened_by(order))
+
+    async def cancel(
+        self, order: order_pb2.Order, by: Metadata | None = None, key: str = ""
+    ) -> order_pb2.Order:
+        request = order_service_pb2.CancelOrderRequest(order_id=order.id, idempotency_key=key)
+        return await self.orders.CancelOrder(request, metadata=by or opened_by(order))
+
+    async def issued(self, order: order_pb2.Order) -> list[ticket_pb2.Ticket]:
+        """The order's tickets as ticket_service has them, whatever the order's state."""
+        channel = self.installation.mesh("payment_service").channel("ticket_service")
+        request = ticket_service_pb2.ListTicketsRequest(order_id=order.id)
+        return list((await TicketApi(channel).tickets.ListTickets(request)).tickets)
+
+    async def becomes(self, order: order_pb2.Order, state: str) -> order_pb2.Order:
+        """The order, once it is in a state."""
+        wanted = order_pb2.OrderState.Value(f"ORDER_STATE_{state}")
+        found = [order]
+
+        async def look() -> bool:
+            found.append(await self.get(order))
+            return found[-1].state == wanted
+
+        await eventually(look, SETTLED_WITHIN_S)
+        return found[-1]
+
+    # The browser, and Stripe
+
+    async def pay(
+        self, order: order_pb2.Order, method: str = "pm_card_visa", **params: str
+    ) -> httpx.Response:
+        """Confirm the payment as Stripe.js does."""
+        data = {"client_secret": order.payment.client_secret, "payment_method": method, **params}
+        return await self.sandbox.http.post(
+            f"{order.payment.api_base}/v1/payment_intents/{intent_id(order)}/confirm",
+            headers={"Authorization": f"Bearer {order.payment.publishable_key}"},
+            data=data,
+        )
+
+    async def intent(self, order: order_pb2.Order) -> stripe.PaymentIntent:
+        return await self.sandbox.stripe.v1.payment_intents.retrieve_async(
+            intent_id(order), {"expand": ["latest_charge"]}
+        )
+
+    async def count_intents(self, order: order_pb2.Order) -> int:
+        """How many PaymentIntents Stripe has for an order."""
+        page = await self.sandbox.stripe.v1.payment_intents.list_async({"limit": 100})
+        owners = [intent.to_dict()["metadata"].get("order_id") for intent in page.data]
+        return owners.count(order.id)
+
+    async def charge(self, order: order_pb2.Order) -> stripe.Charge:
+        return stripe_sandbox.charge_of(await self.intent(order))
+
+    async def charges_at_once(self, order: order_pb2.Order) -> None:
+        """Have Stripe charge this payment when it is confirmed, as some methods do."""
+        await self.sandbox.stripe.v1.payment_intents.update_async(
+            intent_id(order), {"capture_method": "automatic"}
+        )
+
+    async def spoil(self, path: str, /, **fault: Any) -> None:
+        """Make the next matching call to Stripe go wrong."""
+        await self.sandbox.ask("/faults", path=path, **fault)
+
+    async def calls(self, path_end: str) -> int:
+        """How many calls Stripe got for a path."""
+        calls = (await self.sandbox.look("/calls"))["data"]
+        return sum(call["path"].endswith(path_end) for call in calls)
+
+    async def events(self, order: order_pb2.Order) -> list[Any]:
+        """What Stripe has to report about an order's payment, as sent in webhooks, oldest first."""
+        page = await self.sandbox.http.get(
+            f"{self.sandbox.url}/v1/events?limit=100",
+            headers={"Authorization": f"Bearer {self.sandbox.keys.secret_key}"},
+        )
+        about = intent_id(order)
+        found = page.raise_for_status().json()["data"][::-1]
+        return [found for found in found if found["data"]["object"]["id"] == about]
+
+    async def deliver(self, payload: bytes, signature: str) -> None:
+        """Hand a webhook over, as the gateway does."""
+        channel = self.installation.mesh("gateway").channel("payment_service")
+        request = webhook_service_pb2.ReceiveStripeWebhookRequest(
+            payload={"content_type": "application/json", "data": payload}, signature=signature
+        )
+        stub = webhook_service_pb2_grpc.WebhookServiceStub(channel)
+        await stub.ReceiveStripeWebhook(request)
+
+    # Time, and the truth
+
+    async def reach_deadline(self, order: order_pb2.Order) -> None:
+        """Let the time to pay run out now, everywhere."""
+        await self.installation.execute(
+            "ticket", "UPDATE holds SET expires_at = now() WHERE id = :id", id=order.hold_id
+        )
+        await self.installation.execute(
+            "payment",
+            "UPDATE orders SET expires_at = now(), next_attempt_at = now() WHERE id = :id",
+            id=order.id,
+        )
+
+    async def attempt_now(self, order: order_pb2.Order) -> None:
+        """Let the pause before the next attempt, or a dead process's lease, run out now."""
+        await self.installation.execute(
+            "payment", "UPDATE orders SET next_attempt_at = now() WHERE id = :id", id=order.id
+        )
+
+    async def settled(self) -> None:
+        """Wait until no order needs anything, then check every invariant."""
+        url, sandbox = self.installation.database_url, self.sandbox
+        left: list[str] = []
+
+        async def look() -> bool:
+            left[:] = [*await unsettled(url), *await undelivered(url, "payment")]
+            return not left
+
+        try:
+            await eventually(look, SETTLED_WITHIN_S)
+        except TimeoutError:
+            raise AssertionError(left) from None
+        await assert_invariants(url)
+        assert await broken_money(url, sandbox.url, sandbox.keys.secret_key) == []
+
+
+def opened_by(order: order_pb2.Order) -> Metadata:
+    """What the holder of the order's token sends."""
+    return (("authorization", f"Bearer {order.access_token}"),)
+
+
+def intent_id(order: order_pb2.Order) -> str:
+    return order.payment.client_secret.partition("_secret_")[0]
+
+
+def state_of(order: order_pb2.Order) -> str:
+    return order_pb2.OrderState.Name(order.state).removeprefix("ORDER_STATE_")
+
+
+def signature(payload: bytes, secret: str, *, age_s: int = 0) -> str:
+    """The header that Stripe sends: https://docs.stripe.com/webhooks#verify-manually."""
+    at = int(time.time()) - age_s
+    mac = hmac.new(secret.encode(), f"{at}.".encode() + payload, hashlib.sha256).hexdigest()
+    return f"t={at},v1={mac}"
+
+
+@asynccontextmanager
+async def installed(
+    database_url: str, tls_dir: Path, data_dir: Path
+) -> AsyncIterator[Installation]:
+    """An installation whose services are still to be started, with a Stripe of its own."""
+    transport = stripe.HTTPXClient(timeout=10)
+    issuer, users = TokenIssuer(), f"127.0.0.1:{free_port()}"
+    async with (
+        stripe_sandbox.running(stripe_sandbox.settings(data_dir), transport) as sandbox,
+        issuer.serving(users, tls_dir),
+    ):
+        installation = Installation(database_url, tls_dir, sandbox, issuer, users)
+        try:
+            yield installation
+        finally:
+            await installation.close()
+            await transport.close_async()  # type: ignore[no-untyped-call]  # the SDK's
+
+
+@asynccontextmanager
+async def open_shop(installation: Installation) -> AsyncIterator[Shop]:
+    """Both services run, Stripe's webhooks come in through the gateway, somebody listens."""
+    announced, port = Announced(), free_port()
+    broker = brokers.connect("", installation.database_url)
+    await broker.consume(ANNOUNCEMENTS, announced.handle)
+    await installation.start("ticket_service")
+    await installation.start("payment_service")
+    verifier = auth.TokenVerifier(installation.issuer.keys)
+    app = build_app(gateway.settings.Settings(), installation.mesh("gateway"), verifier)
+    webhooks_url = f"http://127.0.0.1:{port}/v1/webhooks/stripe"
+    async with stripe_sandbox.served(app, port):
+        await installation.sandbox.ask("/webhooks/endpoint", url=webhooks_url)
+        yield Shop(installation, announced, webhooks_url)
+        await installation.sandbox.ask("/webhooks/endpoint", url=None)
+    await broker.close()
+
+
+async def at_once(*calls: Any) -> list[Any]:
+    """The outcomes of calls that are made at the same time: answers, or what they raised."""
+    return list(await asyncio.gather(*calls, return_exceptions=True))
