@@ -1,0 +1,1 @@
+"""How fast, how big and how idle Tessera is on this machine: `make bench`."""

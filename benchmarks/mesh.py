@@ -1,0 +1,168 @@
+"""A whole mesh to measure: `python -m deploy.local` as a process, with data of its own."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import processes
+from benchmarks.http_client import Answer, Connection, encode
+from benchmarks.processes import CpuClock, Memory
+from deploy.local import die_with_parent
+from deploy.local.environment import free_port, given
+from kit.service import ROOT
+from kit.settings import PREFIX
+
+BENCH_DIR = ROOT / "var" / "bench"
+# With one of these the figures would be another machine's, and the payments real.
+_REPLACED = ("DATABASE_URL", "AMQP_URL", "STRIPE_SECRET_KEY", "SMTP_URL")
+_START_TIMEOUT_S = 90
+_STOP_TIMEOUT_S = 40
+_POLL_S = 0.01
+
+
+class BenchmarkFailed(Exception):
+    """Something broke, so that there is no figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """A running mesh."""
+
+    url: str
+    stripe_url: str
+    data_dir: Path
+    launcher: int  # the pid of the process that started the others
+    start_up_s: float  # from starting the process to the first 200 of /readyz
+
+    def cpu(self) -> CpuClock:
+        return CpuClock.read(self.launcher, self.data_dir / "run")
+
+    def memory(self) -> Memory:
+        return processes.memory(self.launcher, self.data_dir / "run")
+
+    def mail_count(self) -> int:
+        """How many mails have arrived."""
+        return sum(1 for _ in (self.data_dir / "mail").glob("new/*"))
+
+    async def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, token: str = ""
+    ) -> Any:
+        """The JSON that a good answer says. Raises BenchmarkFailed."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        sent = json.dumps(body).encode() if body is not None else b""
+        answer = await _ask(self.url, encode(method, path, sent, headers))
+        if answer.status >= 300:
+            raise BenchmarkFailed(f"{method} {path}: {answer.status} {answer.body.decode()}")
+        return answer.json()
+
+
+def check_embedded() -> None:
+    """Raise BenchmarkFailed when settings put something real in an embedded part's place."""
+    real = [PREFIX + name for name in _REPLACED if PREFIX + name in given()]
+    if real:
+        names = ", ".join(real)
+        raise BenchmarkFailed(f"Only embedded parts are measured: unset {names} (see .env, too).")
+
+
+@asynccontextmanager
+async def folder() -> AsyncIterator[Path]:
+    """An empty data folder, on the disk that `make run` uses; it goes at the end."""
+    BENCH_DIR.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(prefix="data-", dir=BENCH_DIR))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@asynccontextmanager
+async def running(data_dir: Path, *, separate: bool = False) -> AsyncIterator[Mesh]:
+    """A mesh that is ready; it stops at the end, and its data stays.
+
+    Raises:
+        BenchmarkFailed: it did not become ready, or did not stop.
+    """
+    port, stripe_port = free_port(), free_port()
+    log_file = data_dir / "launcher.log"
+    started = time.perf_counter()
+    process = await _start(data_dir, log_file, port, stripe_port, separate=separate)
+    try:
+        await _ready(process, f"http://127.0.0.1:{port}", log_file)
+        yield Mesh(
+            url=f"http://127.0.0.1:{port}",
+            stripe_url=f"http://127.0.0.1:{stripe_port}",
+            data_dir=data_dir,
+            launcher=process.pid,
+            start_up_s=time.perf_counter() - started,
+        )
+    finally:
+        await _stop(process)
+
+
+async def _start(
+    data_dir: Path, log_file: Path, port: int, stripe_port: int, *, separate: bool
+) -> asyncio.subprocess.Process:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    settings = {
+        "DATA_DIR": str(data_dir),
+        "HTTP_PORT": str(port),
+        "STRIPE_SANDBOX_PORT": str(stripe_port),
+    }
+    command = [sys.executable, "-m", "deploy.local", *(["--separate"] if separate else [])]
+    with log_file.open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *die_with_parent.wrap(command, death_signal=signal.SIGTERM),
+            cwd=ROOT,
+            env={**inherited, **{PREFIX + name: value for name, value in settings.items()}},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for us, who then stop it
+        )
+
+
+async def _ready(process: asyncio.subprocess.Process, url: str, log_file: Path) -> None:
+    request = encode("GET", "/readyz")
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while process.returncode is None and time.monotonic() < deadline:
+        try:
+            if (await _ask(url, request)).status == 200:
+                return
+        except OSError:
+            pass  # nobody listens yet
+        await asyncio.sleep(_POLL_S)
+    raise BenchmarkFailed(f"The mesh did not become ready: {_read(log_file)}")
+
+
+def _read(log_file: Path) -> str:
+    return log_file.read_text().strip()
+
+
+async def _ask(url: str, request: bytes) -> Answer:
+    connection = await Connection.open(url)
+    try:
+        return await connection.send(request)
+    finally:
+        connection.close()
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise BenchmarkFailed(f"The mesh did not stop within {_STOP_TIMEOUT_S} s.") from None

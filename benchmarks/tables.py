@@ -1,0 +1,81 @@
+"""What a measure finds: a table of figures, as people read it and as JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Value = str | int | float | None
+Row = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure that must stay below a limit."""
+
+    name: str
+    value: float
+    limit: float
+    unit: str
+
+    @property
+    def is_met(self) -> bool:
+        return self.value < self.limit
+
+    def render(self) -> str:
+        """`PASS  memory, idle: 312 MB (target: under 400 MB)`."""
+        verdict = "PASS" if self.is_met else "MISS"
+        found = f"{_text(self.value)} {self.unit}"
+        return f"{verdict}  {self.name}: {found} (target: under {_text(self.limit)} {self.unit})"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One measure's rows. All have the same columns, which name their unit last (`p50_ms`)."""
+
+    name: str  # its key in the JSON
+    title: str
+    rows: Sequence[Row]
+    notes: Sequence[str] = field(default=())
+    targets: Sequence[Target] = field(default=())
+
+    def render(self) -> str:
+        """As text: numbers to the right, words to the left."""
+        columns = list(self.rows[0])
+        cells = [columns] + [[_text(row[column]) for column in columns] for row in self.rows]
+        widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+        is_number = [not isinstance(self.rows[0][column], str) for column in columns]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if right else cell.ljust(width)
+                for cell, width, right in zip(line, widths, is_number, strict=True)
+            ).rstrip()
+            for line in cells
+        ]
+        rule = "  ".join("-" * width for width in widths)
+        targets = [target.render() for target in self.targets]
+        return "\n".join([self.title, "", lines[0], rule, *lines[1:], *self.notes, *targets])
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "rows": [dict(row) for row in self.rows],
+            "notes": list(self.notes),
+            "targets": [
+                {
+                    "name": target.name,
+                    "value": target.value,
+                    "limit": target.limit,
+                    "unit": target.unit,
+                    "is_met": target.is_met,
+                }
+                for target in self.targets
+            ],
+        }
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return str(value)
