@@ -165,7 +165,7 @@ class Dispatcher:
             )
 
     async def _record(self, claim: Claim, mail: Mail | None, failure: Failure | None) -> None:
-        """Write down how it went, however long that takes: a mail forgotten is a mail sent twice."""
+        """Write down how it went, however long that takes: what is forgotten is sent twice."""
         values = _outcome(claim, mail, failure)
         while True:
             try:
