@@ -1,4 +1,4 @@
-"""One ticket_service, in two replicas, per test worker; each test has organizers of its own."""
+"""One ticket_service, in three replicas, per test worker; each test has organizers of its own."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -20,17 +20,23 @@ from ticket_service.app import build
 async def running_shop(postgres: EmbeddedPostgres, tls_dir: Path) -> AsyncIterator[Shop]:
     url = postgres.url.replace("/tessera?", f"/t{uuid.uuid4().hex[:12]}?")
     issuer, users = TokenIssuer(), f"127.0.0.1:{free_port()}"
-    variables = {"TESSERA_DATABASE_URL": url, "TESSERA_USER_SERVICE_ADDRESS": users}
+    variables = {
+        "TESSERA_DATABASE_URL": url,
+        "TESSERA_DATABASE_POOL": "10",
+        "TESSERA_USER_SERVICE_ADDRESS": users,
+    }
     hasty = {**variables, "TESSERA_HOLD_SECONDS": "1"}
     database = Database(service_url(url, "ticket"), pool_size=5)
     async with (
         issuer.serving(users, tls_dir),
         running_services({"ticket_service": build}, variables, tls_dir) as first,
-        running_services({"ticket_service": build}, hasty, tls_dir) as second,
+        running_services({"ticket_service": build}, variables, tls_dir) as second,
+        running_services({"ticket_service": build}, hasty, tls_dir) as third,
     ):
         yield Shop(
             public=TicketApi(first.as_service("gateway").channel("ticket_service")),
-            hasty=TicketApi(second.as_service("gateway").channel("ticket_service")),
+            twin=TicketApi(second.as_service("gateway").channel("ticket_service")),
+            hasty=TicketApi(third.as_service("gateway").channel("ticket_service")),
             internal=TicketApi(first.as_service("payment_service").channel("ticket_service")),
             issuer=issuer,
             database=database,

@@ -11,6 +11,7 @@ from typing import Any
 import grpc.aio
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import text
 from tessera.ticket.v1 import (
@@ -55,13 +56,14 @@ class Organizer:
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """Two replicas of ticket_service on one database.
+    """Three replicas of ticket_service on one database.
 
-    `public` is the gateway at the first, which holds tickets for 15 minutes; `hasty` the gateway at
-    the second, which holds them for one second; `internal` payment_service at the first.
+    `public` is the gateway at the first, `twin` at the second, and `hasty` at the third, which
+    holds tickets for one second instead of 15 minutes; `internal` is payment_service at the first.
     """
 
     public: TicketApi
+    twin: TicketApi
     hasty: TicketApi
     internal: TicketApi
     issuer: TokenIssuer
@@ -138,9 +140,7 @@ class Shop:
 
     async def issue(self, hold_id: str, order_id: str = "") -> list[ticket_pb2.Ticket]:
         """Convert a hold into the tickets of an order (default: a new one)."""
-        request = ticket_service_pb2.IssueTicketsRequest(
-            hold_id=hold_id, order_id=order_id or new_order_id(), holder_name="Ada Lovelace"
-        )
+        request = issue(hold_id, order_id)
         return list((await self.internal.tickets.IssueTickets(request)).tickets)
 
     async def take_back(self, order_id: str) -> list[ticket_pb2.Ticket]:
@@ -208,6 +208,13 @@ def hold(
     return hold_service_pb2.CreateHoldRequest(event_id=of.id, items=items, **fields)
 
 
+def issue(hold_id: str, order_id: str = "") -> ticket_service_pb2.IssueTicketsRequest:
+    """Asks for the tickets of an order (default: a new one)."""
+    return ticket_service_pb2.IssueTicketsRequest(
+        hold_id=hold_id, order_id=order_id or new_order_id(), holder_name="Ada Lovelace"
+    )
+
+
 def patch(request_type: Callable[..., Any], *, null: tuple[str, ...] = (), **fields: Any) -> Any:
     """A PATCH that changes `fields`, and sets `null` to null, as the gateway would send it."""
     names = ("event_id", "ticket_type_id", "if_match")
@@ -241,6 +248,17 @@ async def outcome(call: Awaitable[object]) -> str:
     except RemoteError as error:
         return error.reason
     return "OK"
+
+
+async def persist(call: Callable[[Any], Awaitable[object]], request: Message) -> str:
+    """The outcome of a call that is made again while the answer says to try again (503, 504).
+
+    A request that says so with an Idempotency-Key has one effect however often it is made.
+    """
+    again = {"UNAVAILABLE", "DATABASE_UNAVAILABLE", "DEADLINE_EXCEEDED", "IDEMPOTENCY_KEY_IN_USE"}
+    while (found := await outcome(call(request))) in again:
+        await asyncio.sleep(0.2)
+    return found
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 20) -> None:
