@@ -13,7 +13,7 @@ import aio_pika
 
 from deploy.local import postgres as embedded
 from kit import brokers
-from kit.broker import Broker, Message, Queue
+from kit.broker import Broker, BrokerUnavailable, Message, Queue
 from tests.support.rabbitmq import RabbitNode
 
 PATIENCE_S = 60
@@ -97,6 +97,14 @@ class Bench:
         """A broker that consumes nothing."""
         self._observer = self._observer or self.broker()
         return self._observer
+
+    async def published(self, number: int) -> bool:
+        """Publish a message; whether the broker took it."""
+        try:
+            await self.observer.publish(self.message(number))
+        except BrokerUnavailable:
+            return False
+        return True
 
     async def rest(self, queue: Queue, count: int) -> bool:
         """Whether this many messages rest in the queue's dead letters."""

@@ -116,14 +116,7 @@ async def test_deleted_queue_is_declared_again(bench: Bench) -> None:
     async with channel_to(bench) as channel:
         await channel.queue_delete(queue.name)
 
-    async def published() -> bool:
-        try:
-            await bench.observer.publish(bench.message())
-        except BrokerUnavailable:
-            return False
-        return True
-
-    await eventually(published)
+    await eventually(lambda: bench.published(1))
     assert await recorder.next_ids(1) == ["msg_1"]
 
 

@@ -43,14 +43,6 @@ async def stored(database: Database) -> int:
         )
 
 
-async def published(bench: Bench, number: int) -> bool:
-    try:
-        await bench.observer.publish(bench.message(number))
-    except BrokerUnavailable:
-        return False
-    return True
-
-
 async def test_publishing_is_refused_during_an_outage_and_works_after_it(
     server: Server, fragile: Bench
 ) -> None:
@@ -67,7 +59,7 @@ async def test_publishing_is_refused_during_an_outage_and_works_after_it(
                 await fragile.observer.publish(fragile.message(2))
     await server.start()
 
-    await eventually(lambda: published(fragile, 3))
+    await eventually(lambda: fragile.published(3))
     await recorder.until("msg_3")
 
 
@@ -89,7 +81,7 @@ async def test_message_whose_handler_ran_through_an_outage_is_handled_or_comes_a
     await server.kill()
     await server.start()
     restarted.set()
-    await eventually(lambda: published(fragile, 2))
+    await eventually(lambda: fragile.published(2))
 
     await recorder.until("msg_2")
     assert fragile.message(1) in finished

@@ -178,6 +178,21 @@ async def test_consumers_of_one_queue_share_its_messages(bench: Bench) -> None:
     assert sorted(got) == ["msg_1", "msg_2"]
 
 
+async def test_consumers_that_hurry_for_the_same_messages_get_each_once(bench: Bench) -> None:
+    queue, publisher, recorder = bench.queue(concurrency=3), bench.broker(), Recorder()
+    hurrying = [bench.broker() for _ in range(3)]
+    for broker in hurrying:
+        await broker.consume(queue, recorder)
+
+    for number in range(60):
+        await publisher.publish(bench.message(number))
+
+    assert sorted(await recorder.next_ids(60)) == sorted(f"msg_{n}" for n in range(60))
+    for broker in hurrying:
+        await broker.close()
+    assert recorder.idle
+
+
 async def test_one_process_handles_only_so_many_messages_at_a_time(bench: Bench) -> None:
     gate, broker = Gate(), bench.broker()
     recorder = Recorder(gate)
@@ -237,7 +252,7 @@ async def test_closing_lets_a_running_handler_finish(bench: Bench) -> None:
 async def test_message_of_a_killed_process_goes_to_another(bench: Bench) -> None:
     queue, recorder, broker = bench.queue(concurrency=1), Recorder(), bench.broker()
     async with stuck_consumer(bench, queue) as process:
-        await eventually(lambda: published(bench, 1))  # refused until the process has its queue
+        await eventually(lambda: bench.published(1))  # refused until the process has its queue
         assert process.stdout is not None
         assert await process.stdout.readline() == b"msg_1\n"
 
@@ -247,14 +262,6 @@ async def test_message_of_a_killed_process_goes_to_another(bench: Bench) -> None
         process.kill()
 
         assert await recorder.next_ids(1) == ["msg_1"]
-
-
-async def published(bench: Bench, number: int) -> bool:
-    try:
-        await bench.observer.publish(bench.message(number))
-    except BrokerUnavailable:
-        return False
-    return True
 
 
 @asynccontextmanager

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
-from kit.broker import BrokerUnavailable, Queue
+from kit.broker import BrokerUnavailable, Message, Queue
 from kit.database import Database, service_url
-from kit.embedded_broker import EmbeddedBroker, _messages
+from kit.embedded_broker import EmbeddedBroker
+from kit.embedded_store import messages
 from kit.settings import InvalidSetting
 from tests.integration.kit.support import Bench, Recorder, eventually
 
@@ -28,6 +29,13 @@ async def database(bench: Bench) -> AsyncIterator[Database]:
     await database.close()
 
 
+@pytest.fixture
+async def never_polling(bench: Bench) -> AsyncIterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(service_url(bench.database_url, "broker"), poll_s=3600)
+    yield broker
+    await broker.close()
+
+
 async def test_brokers_that_start_at_once_agree_on_one_database(bench: Bench) -> None:
     all_brokers, recorder = [bench.broker() for _ in range(4)], Recorder()
     queue = bench.queue()
@@ -38,6 +46,48 @@ async def test_brokers_that_start_at_once_agree_on_one_database(bench: Bench) ->
     assert await recorder.next_ids(4) == ["msg_1"] * 4
 
 
+async def test_news_needs_no_poll(bench: Bench, never_polling: EmbeddedBroker) -> None:
+    recorder = Recorder()
+    await never_polling.consume(bench.queue(concurrency=1), recorder)
+
+    for number in range(3):
+        await bench.observer.publish(bench.message(number))
+
+    assert await recorder.next_ids(3) == ["msg_0", "msg_1", "msg_2"]
+
+
+async def test_retry_needs_no_poll(bench: Bench, never_polling: EmbeddedBroker) -> None:
+    async def fail(_message: Message) -> None:
+        raise ValueError("never")
+
+    recorder = Recorder(fail)
+    await never_polling.consume(bench.queue(retry_delays_s=(0.1,)), recorder)
+
+    await bench.observer.publish(bench.message())
+
+    assert await recorder.next_ids(2) == ["msg_1", "msg_1"]
+
+
+async def test_lost_connections_are_noticed_without_a_poll(
+    bench: Bench, database: Database, never_polling: EmbeddedBroker
+) -> None:
+    recorder = Recorder()
+    await never_polling.consume(bench.queue(), recorder)
+    await bench.observer.publish(bench.message(1))
+    assert await recorder.next_ids(1) == ["msg_1"]
+
+    async with database.begin() as tx:
+        await tx.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    await eventually(lambda: bench.published(2))
+
+    await recorder.until("msg_2")
+
+
 async def test_message_that_processes_keep_dying_of_rests(bench: Bench, database: Database) -> None:
     queue, first_run = bench.queue(), bench.broker()
     await first_run.consume(queue, Recorder())
@@ -45,7 +95,7 @@ async def test_message_that_processes_keep_dying_of_rests(bench: Bench, database
     await bench.observer.publish(bench.message(1))
     async with database.begin() as tx:
         nobody = 2**31 - 1
-        await tx.execute(update(_messages).values(claimed_by=nobody, deliveries=20))
+        await tx.execute(update(messages).values(claimed_by=nobody, deliveries=20))
     recorder = Recorder()
 
     await bench.broker().consume(queue, recorder)
@@ -64,7 +114,7 @@ async def test_handled_messages_leave_nothing_behind(bench: Bench, database: Dat
     await broker.close()
 
     async with database.begin() as tx:
-        count = select(func.count()).select_from(_messages)
+        count = select(func.count()).select_from(messages)
         assert (await tx.execute(count)).scalar_one() == 0
 
 
