@@ -23,6 +23,7 @@ async def measure(mesh: Mesh, pace: Pace) -> list[Table]:
     for name, (method, path, body) in cases.items():
         plan = Requests(mesh.url, method, path, CONNECTIONS, pace.requests_s, body)
         await load.requests(plan.lasting(pace.warm_up_s))
+        await mesh.calm()
         before = mesh.cpu()
         found = await load.requests(plan)
         loads.append(found)

@@ -17,6 +17,7 @@ async def measure(mesh: Mesh, pace: Pace) -> list[Table]:
         event = await shop.publish_event(mesh, token)
         plan = Requests(mesh.url, "POST", "/v1/holds", connections, pace.requests_s, event.hold())
         await load.requests(plan.lasting(pace.warm_up_s))
+        await mesh.calm()
         before = mesh.cpu()
         found = await load.requests(plan)
         used = mesh.cpu().since(before)

@@ -28,6 +28,9 @@ _REPLACED = ("DATABASE_URL", "AMQP_URL", "STRIPE_SECRET_KEY", "SMTP_URL")
 _START_TIMEOUT_S = 90
 _STOP_TIMEOUT_S = 40
 _POLL_S = 0.01
+_CALM_CORES = 0.1
+_CALM_LOOK_S = 0.2
+_CALM_TIMEOUT_S = 10
 
 
 class BenchmarkFailed(Exception):
@@ -46,6 +49,19 @@ class Mesh:
 
     def cpu(self) -> CpuClock:
         return CpuClock.read(self.launcher, self.data_dir / "run")
+
+    async def calm(self) -> None:
+        """Wait until what an earlier load left behind is done, or go on after `_CALM_TIMEOUT_S`.
+
+        A change goes on when the client that asked for it is gone, and would slow the next load.
+        """
+        for _ in range(round(_CALM_TIMEOUT_S / _CALM_LOOK_S)):
+            before = self.cpu()
+            await asyncio.sleep(_CALM_LOOK_S)
+            after = self.cpu()
+            cores = sum(after.since(before).values()) / (after.read_at_s - before.read_at_s)
+            if cores < _CALM_CORES:
+                return
 
     def memory(self) -> Memory:
         return processes.memory(self.launcher, self.data_dir / "run")

@@ -24,8 +24,8 @@ class Target:
     def render(self) -> str:
         """`PASS  memory, idle: 312 MB (target: under 400 MB)`."""
         verdict = "PASS" if self.is_met else "MISS"
-        found = f"{_text(self.value)} {self.unit}"
-        return f"{verdict}  {self.name}: {found} (target: under {_text(self.limit)} {self.unit})"
+        found = f"{self.value:.4g} {self.unit}"
+        return f"{verdict}  {self.name}: {found} (target: under {self.limit:.4g} {self.unit})"
 
 
 @dataclass(frozen=True, slots=True)

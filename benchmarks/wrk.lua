@@ -35,7 +35,7 @@ function done(summary, latency)
     summary.duration / 1e6,
     table.concat(counts, ", "),
     errors.connect + errors.read + errors.write + errors.timeout,
-    latency:percentile(50) / 1000,
+    latency:percentile(50) / 1000, -- 0 when nothing was answered
     latency:percentile(99) / 1000
   ))
 end
