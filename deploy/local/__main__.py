@@ -6,12 +6,13 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from deploy.local import mesh
-from deploy.local.environment import complete, given
-from deploy.local.mesh import Embedded
+from deploy.local.environment import claim, complete, given
+from deploy.local.mesh import Embedded, PartEnded
 from kit import telemetry
 from kit.service import stop_requested
 from kit.settings import PREFIX, Environment, InvalidSetting
@@ -30,23 +31,55 @@ def main() -> None:
         asyncio.run(_live(separate=arguments.separate))
     except InvalidSetting as error:
         sys.exit(f"Tessera cannot start: {error}")
+    except PartEnded as error:
+        sys.exit(f"Tessera stops: {error}")
     except KeyboardInterrupt:
-        sys.exit(130)  # Ctrl-C before everything was up
+        sys.exit(130)  # Ctrl-C before anything was up
 
 
 async def _live(*, separate: bool) -> None:
+    stop = asyncio.create_task(stop_requested())
     variables = complete(given())
     log_file = Path(variables[f"{PREFIX}DATA_DIR"]) / "tessera.log"
-    with log_file.open("a") as stream:
-        telemetry.configure_logging(stream=stream)
-        async with AsyncExitStack() as stack:
-            variables, embedded = await mesh.start_embedded(stack, variables)
-            start = mesh.start_separate if separate else mesh.start_together
-            await start(stack, variables)
-            await _ready(variables, log_file)
-            print(_table(variables, embedded, log_file), flush=True)
-            await stop_requested()
-            print("Stopping …", flush=True)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(claim(log_file.parent))
+        mesh.check(variables)
+        telemetry.configure_logging(stream=stack.enter_context(log_file.open("a")))
+        broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        starting = asyncio.create_task(
+            _start(stack, variables, broken, log_file, separate=separate)
+        )
+        await _first(starting, stop, broken)
+        if not stop.done():
+            print(starting.result(), flush=True)
+            await _first(stop, broken)
+        print("Stopping …", flush=True)
+
+
+async def _start(
+    stack: AsyncExitStack,
+    given: Mapping[str, str],
+    broken: asyncio.Future[None],
+    log_file: Path,
+    *,
+    separate: bool,
+) -> str:
+    """Start everything; answers what there is to say about it."""
+    variables, embedded = await mesh.start_embedded(stack, given, broken)
+    start = mesh.start_separate if separate else mesh.start_together
+    await start(stack, variables, broken)
+    await _ready(variables, log_file)
+    return _table(variables, embedded, log_file)
+
+
+async def _first(*awaited: asyncio.Future[Any]) -> None:
+    """Wait for one of them, and raise what it raises; the first goes no further without it."""
+    done, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+    if not awaited[0].done():
+        awaited[0].cancel()
+        await asyncio.wait({awaited[0]})
+    for each in done:
+        each.result()
 
 
 async def _ready(variables: Mapping[str, str], log_file: Path) -> None:

@@ -5,10 +5,11 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from deploy.local import postgres_folder
 from deploy.local.certificates import ensure_certificates
 from kit.service import ROOT
 from kit.settings import PREFIX, Environment, InvalidSetting
@@ -42,6 +43,11 @@ def complete(variables: Mapping[str, str]) -> dict[str, str]:
             f"The data folder {data_dir} cannot be used: {error.strerror}. "
             "Put that right, or set TESSERA_DATA_DIR to another folder."
         ) from error
+    except ValueError as error:
+        raise InvalidSetting(
+            f"{data_dir / 'secrets.json'} is damaged. Put back what was in it: "
+            "without the secret, order tokens and signing keys are worthless."
+        ) from error
     http_port = environment.integer("HTTP_PORT", 8080, low=1, high=65_535)
     defaults = {
         "HTTP_HOST": LOCAL,
@@ -60,12 +66,29 @@ def complete(variables: Mapping[str, str]) -> dict[str, str]:
     return complete
 
 
+@contextmanager
+def claim(data_dir: Path) -> Iterator[None]:
+    """Keep the data folder to this process, however it ends.
+
+    Raises:
+        InvalidSetting: another Tessera uses it.
+    """
+    try:
+        lock = postgres_folder.lock(data_dir)
+    except postgres_folder.PostgresFailed as error:
+        raise InvalidSetting(str(error)) from error
+    with lock:
+        yield
+
+
 def check_port(setting: str, host: str, port: int) -> None:
     """Raise InvalidSetting when something else listens on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except socket.gaierror as error:
+            raise InvalidSetting(f"{PREFIX}HTTP_HOST is {host!r}: {error.strerror}.") from error
         except OSError as error:
             raise InvalidSetting(
                 f"Port {port} cannot be used ({error.strerror}): "

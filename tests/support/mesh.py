@@ -71,8 +71,10 @@ class LocalMesh:
                 line = await self._stdout().readline()
                 assert line, f"the mesh did not start:\n{self.output}"
                 self.output += line.decode()
-        keys = json.loads((self.data_dir / "stripe" / "keys.json").read_text())
-        self.stripe.headers["Authorization"] = f"Bearer {keys['secret_key']}"
+        keys = self.data_dir / "stripe" / "keys.json"
+        if keys.exists():
+            secret = json.loads(keys.read_text())["secret_key"]
+            self.stripe.headers["Authorization"] = f"Bearer {secret}"
 
     async def stop(self) -> int:
         """Ctrl-C; answers the exit status."""
@@ -84,9 +86,13 @@ class LocalMesh:
 
     async def end(self, number: signal.Signals) -> int:
         """Send a signal; answers the exit status once it has ended."""
+        self.signal(number)
+        return await self.ended()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the launcher alone."""
         assert self._process is not None
         self._process.send_signal(number)
-        return await self.ended()
 
     async def ended(self) -> int:
         """Wait until it ends by itself; answers the exit status."""

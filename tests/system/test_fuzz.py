@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, SearchStrategy
 
 from tests.support import shop
-from tests.support.shop import Json, Shop, ticket_type
+from tests.support.shop import Json, Shop, hamlet, ticket_type
 
 EXAMPLES = 200
 JSON = {"Content-Type": "application/json"}
@@ -49,8 +49,8 @@ ANYTHING = st.recursive(
 class Api:
     """What `/openapi.json` says of the routes, and what is there to be asked for."""
 
-    def __init__(self, organizer: Shop, ids: Json) -> None:
-        self.organizer, self._ids = organizer, ids
+    def __init__(self, organizer: Shop, values: Json) -> None:
+        self.organizer, self._values = organizer, values
         self.http = httpx.Client(base_url=organizer.mesh.url, timeout=30)
         self._document = self.http.get("/openapi.json").json()
 
@@ -65,25 +65,28 @@ class Api:
         return ANYTHING if schema is None else self._like(schema) | ANYTHING
 
     def values(self, method: str, path: str, place: str) -> dict[str, SearchStrategy[Any]]:
-        """The parameters in the path or the query; those in the path are mostly there."""
+        """The parameters in the path or the query."""
         parameters = self._document["paths"][path][method].get("parameters", [])
-        known, some = self._ids, TEXT.filter(bool)
+        some = TEXT.filter(bool)
         return {
-            each["name"]: st.just(known[each["name"]]) | some if each["name"] in known else some
+            each["name"]: self._right(each["name"], each["schema"]).map(str) | some
             for each in parameters
             if each["in"] == place
         }
+
+    def _right(self, name: str, schema: Json) -> SearchStrategy[Any]:
+        return st.just(self._values[name]) if name in self._values else self._like(schema)
 
     def _like(self, schema: Json) -> SearchStrategy[Any]:
         if reference := schema.get("$ref"):
             name = reference.rpartition("/")[2]
             return self._like(self._document["components"]["schemas"][name])
         if "properties" in schema:
-            known = {
-                name: self._like(each) | st.just(self._ids.get(name)) | SCALARS
-                for name, each in schema["properties"].items()
-            }
-            return st.fixed_dictionaries(known) | st.fixed_dictionaries({}, optional=known)
+            properties = schema["properties"].items()
+            right = {n: self._right(n, each) for n, each in properties}
+            some = st.fixed_dictionaries({}, optional=dict.fromkeys(right, ANYTHING))
+            spoiled = st.tuples(st.fixed_dictionaries(right), some)
+            return st.fixed_dictionaries(right) | spoiled.map(lambda both: {**both[0], **both[1]})
         if schema.get("type") == "array":
             return st.lists(self._like(schema["items"]), max_size=3)
         if "enum" in schema:
@@ -101,10 +104,18 @@ async def api(organizer: Shop) -> AsyncIterator[Api]:
     event = await organizer.event(stock=1000)
     held = await shop.hold(organizer.mesh, event)
     ordered = await shop.order(organizer.mesh, await shop.hold(organizer.mesh, event))
-    kind = event["ticket_types"][0]["id"]
-    ids = {"event_id": event["id"], "ticket_type_id": kind, "hold_id": held["id"]}
-    more = {"order_id": ordered["id"], "email": "grace@customer.example", "currency_code": "EUR"}
-    found = Api(organizer, {**ids, **more, "price": ticket_type()["price"]})
+    found = Api(
+        organizer,
+        {
+            "event_id": event["id"],
+            "ticket_type_id": event["ticket_types"][0]["id"],
+            "hold_id": held["id"],
+            "order_id": ordered["id"],
+            "email": "grace@customer.example",
+            "price": ticket_type()["price"],
+            **hamlet(),
+        },
+    )
     yield found
     found.http.close()
 
