@@ -60,9 +60,11 @@ async def create_order(
     order = await _find(database, request)
     if order is None:
         held = await tickets.hold(request.hold_id)
-        await _open(database, provider, request, held)
-        order = await _find(database, request)
-        assert order is not None, "it was just stored, by this request or another"
+        if _is_live(held.hold):
+            await _open(database, provider, request, held)
+        order = await _find(database, request)  # this request's, or another's that was faster
+        if order is None:
+            raise domain.HoldGone
     _check_same(order, request)
     if order.is_free and order.state is OrderState.PENDING:
         async with database.begin() as tx:
@@ -182,9 +184,6 @@ async def _open(
 ) -> None:
     """Store a new order, unless another request with the same hold or key was first."""
     hold = held.hold
-    is_live = hold.state == hold_pb2.HOLD_STATE_ACTIVE
-    if not is_live or from_timestamp(hold.expires_at) <= now():
-        raise domain.HoldGone
     total = from_proto(hold.total, field="total")
     if total.minor:
         provider.check_amount(total.currency_code, total.minor)
@@ -225,6 +224,10 @@ async def _open(
                 total.currency_code,
                 total.minor,
             )
+
+
+def _is_live(hold: hold_pb2.Hold) -> bool:
+    return hold.state == hold_pb2.HOLD_STATE_ACTIVE and from_timestamp(hold.expires_at) > now()
 
 
 async def _find(database: Database, request: OrderRequest) -> Order | None:

@@ -162,9 +162,10 @@ def observe(payment: Payment, status: str) -> tuple[str, PaymentState]:
     known = payment.provider_status
     if not payment.is_open or known in _LAST or (known == CAPTURABLE and status not in DECIDING):
         return known, payment.state
-    if status in _LAST:
+    if status == VOIDED:
         return status, payment.state  # what follows from it is a step of its own
-    state = PaymentState.AUTHORIZED if status == CAPTURABLE else PaymentState.REQUIRES_ACTION
+    is_there = status in (CAPTURABLE, CHARGED)  # the money; it succeeded when the tickets are too
+    state = PaymentState.AUTHORIZED if is_there else PaymentState.REQUIRES_ACTION
     return status, payment.state if state is payment.state else move(payment, state)
 
 

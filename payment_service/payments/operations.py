@@ -225,7 +225,7 @@ async def _capture(
         telemetry.log.warning("capture refused", order_id=order.id, why=refused.message)
         intent = await provider.cancel(payment.provider_id)
     async with database.begin() as tx:
-        await _observe(tx, intent)
+        await _observe(tx, intent, settling=True)
 
 
 async def _finish(database: Database, order: Order, payment: Payment | None) -> None:
@@ -272,7 +272,7 @@ async def _look(database: Database, provider: PaymentProvider, payment: Payment)
     if payment.provider_id:
         intent = await provider.retrieve(payment.provider_id)
         async with database.begin() as tx:
-            await _observe(tx, intent)
+            await _observe(tx, intent, settling=True)
 
 
 async def _void(database: Database, provider: PaymentProvider, payment: Payment) -> None:
@@ -287,7 +287,7 @@ async def _void(database: Database, provider: PaymentProvider, payment: Payment)
         return
     intent = await provider.cancel(payment.provider_id)
     async with database.begin() as tx:
-        await _observe(tx, intent)
+        await _observe(tx, intent, settling=True)
 
 
 async def _refund(database: Database, provider: PaymentProvider, payment: Payment) -> None:
@@ -328,8 +328,11 @@ async def _expire(database: Database, order: Order) -> None:
             await orders.move_order(tx, locked, OrderState.EXPIRED)
 
 
-async def _observe(tx: Transaction, intent: Intent) -> None:
-    """Store Stripe's word on a payment, if it is ours and news; its order becomes due."""
+async def _observe(tx: Transaction, intent: Intent, *, settling: bool = False) -> None:
+    """Store Stripe's word on a payment, if it is ours and news.
+
+    Its order becomes due, unless it is being settled: then the next step comes anyway.
+    """
     order_id = await store.find_order_id(tx, intent.payment_id)
     if order_id is None:
         return
@@ -351,7 +354,7 @@ async def _observe(tx: Transaction, intent: Intent) -> None:
         state=state,
     )
     is_decided = status in domain.DECIDING or order.state is not OrderState.PENDING
-    if status != payment.provider_status and is_decided:
+    if not settling and status != payment.provider_status and is_decided:
         await orders.make_due(tx, order_id)
 
 

@@ -69,13 +69,13 @@ class StripeProvider:
             raise AmountTooSmall(
                 f"The least that can be charged to a card is {Money(currency_code, least)}."
             )
-        _amount(currency_code, minor)
+        stripe_amount(currency_code, minor)
 
     async def create(self, payment: Payment) -> Intent:
         intent = await _call(
             self._client.v1.payment_intents.create_async(
                 params={
-                    "amount": _amount(payment.currency_code, payment.amount_minor),
+                    "amount": stripe_amount(payment.currency_code, payment.amount_minor),
                     "currency": payment.currency_code.lower(),
                     "capture_method": "manual",
                     "automatic_payment_methods": {"enabled": True},
@@ -166,7 +166,8 @@ def _read(intent: dict[str, Any]) -> Intent:
     )
 
 
-def _amount(currency_code: str, minor: int) -> int:
+def stripe_amount(currency_code: str, minor: int) -> int:
+    """Minor units as Stripe counts them, or UnchargeableAmount."""
     if currency_code in _TWO_MORE_DECIMALS:
         return minor * 100
     if currency_code in _THREE_DECIMALS and minor % 10:

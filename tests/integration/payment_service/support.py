@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import httpx
 import stripe
 from sqlalchemy import text
@@ -26,23 +27,25 @@ from tessera.payment.v1 import (
 from tessera.ticket.v1 import event_pb2, event_service_pb2, hold_pb2, ticket_pb2, ticket_service_pb2
 
 import gateway.settings
+from deploy.local.environment import SERVICES, free_port
 from gateway.app import build_app
 from kit import auth, brokers
 from kit.broker import Message, Queue
-from kit.database import Database, service_url
+from kit.database import Database, service_url, signal
 from kit.rpc_client import Mesh
-from kit.service import Build, running
+from kit.service import Build, Host, Service, running
 from kit.settings import Environment
 from kit.tls import Identity
 from payment_service.app import build as build_payment_service
+from payment_service.orders.store import DUE
 from tests.integration.stripe_sandbox import support as stripe_sandbox
 from tests.integration.stripe_sandbox.support import Sandbox
 from tests.integration.ticket_service.support import TicketApi, event, eventually, ticket_type
 from tests.integration.ticket_service.support import hold as hold_request
 from tests.support.invariants import assert_invariants, broken_money, undelivered, unsettled
-from tests.support.services import SERVICES, free_port
 from tests.support.tokens import Metadata, TokenIssuer
 from ticket_service.app import build as build_ticket_service
+from ticket_service.holds.operations import expire_holds
 
 BUILDS: Mapping[str, Build] = {
     "ticket_service": build_ticket_service,
@@ -51,6 +54,15 @@ BUILDS: Mapping[str, Build] = {
 CUSTOMER = {"email": "grace@customer.example", "full_name": "Grace Hopper"}
 ANNOUNCEMENTS = Queue("tests", "payment.succeeded")
 SETTLED_WITHIN_S = 30
+
+
+class PaymentApi:
+    """The RPCs of payment_service, through one caller's channel."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
+        self.insights = insights_service_pb2_grpc.InsightsServiceStub(channel)
+        self.webhooks = webhook_service_pb2_grpc.WebhookServiceStub(channel)
 
 
 class Installation:
@@ -77,6 +89,7 @@ class Installation:
         }
         self._meshes: dict[str, Mesh] = {}
         self._services: dict[str, AsyncExitStack] = {}
+        self.hosts: dict[str, Host] = {}
         self._databases: dict[str, Database] = {}
 
     def mesh(self, name: str) -> Mesh:
@@ -94,8 +107,12 @@ class Installation:
         return self._databases[area]
 
     async def start(self, name: str) -> None:
+        async def build(host: Host) -> Service:
+            self.hosts[name] = host
+            return await BUILDS[name](host)
+
         self._services[name] = AsyncExitStack()
-        service = running(name, BUILDS[name], Environment(self.variables))
+        service = running(name, build, Environment(self.variables))
         await self._services[name].enter_async_context(service)
 
     async def stop(self, name: str) -> None:
@@ -104,8 +121,10 @@ class Installation:
     async def close(self) -> None:
         for name in list(self._services)[::-1]:
             await self.stop(name)
-        for closing in (*self._meshes.values(), *self._databases.values()):
-            await closing.close()
+        for mesh in self._meshes.values():
+            await mesh.close()
+        for database in self._databases.values():
+            await database.close()
 
     async def execute(self, area: str, sql: str, **values: Any) -> Any:
         """Run one statement in a service's database; answers its rows, if it has any."""
@@ -148,18 +167,13 @@ class Shop:
         return TicketApi(self.installation.mesh("gateway").channel("ticket_service"))
 
     @property
-    def orders(self) -> order_service_pb2_grpc.OrderServiceStub:
-        channel = self.installation.mesh("gateway").channel("payment_service")
-        return order_service_pb2_grpc.OrderServiceStub(channel)
-
-    @property
-    def insights(self) -> insights_service_pb2_grpc.InsightsServiceStub:
-        channel = self.installation.mesh("gateway").channel("payment_service")
-        return insights_service_pb2_grpc.InsightsServiceStub(channel)
+    def payments(self) -> PaymentApi:
+        return PaymentApi(self.installation.mesh("gateway").channel("payment_service"))
 
     @property
     def admin(self) -> Metadata:
-        return self.installation.issuer.metadata(self.organizer_id)
+        user_id = self.organizer_id.replace("org_", "usr_")
+        return self.installation.issuer.metadata(self.organizer_id, user_id=user_id)
 
     # The organizer
 
@@ -193,23 +207,31 @@ class Shop:
         self, held: hold_pb2.Hold, *, key: str = "", **customer: str
     ) -> order_pb2.Order:
         request = order_service_pb2.CreateOrderRequest(
-            hold_id=held.id, customer={**CUSTOMER, **customer}, idempotency_key=key
+            hold_id=held.id,
+            customer=order_service_pb2.CreateOrderCustomer(**{**CUSTOMER, **customer}),
+            idempotency_key=key,
         )
-        return await self.orders.CreateOrder(request)
+        return await self.payments.orders.CreateOrder(request)
 
     async def ordered(self, *, quantity: int = 1, **event_fields: Any) -> order_pb2.Order:
         """An order for a new event, not yet paid."""
         return await self.order(await self.hold(await self.event(**event_fields), quantity))
 
+    async def stored(self, held: hold_pb2.Hold) -> order_pb2.Order:
+        """The order of a hold, for a customer who has no answer yet."""
+        find = "SELECT id FROM orders WHERE hold_id = :id"
+        (row,) = await self.installation.execute("payment", find, id=held.id)
+        return order_pb2.Order(id=row.id, hold_id=held.id)
+
     async def get(self, order: order_pb2.Order) -> order_pb2.Order:
         request = order_service_pb2.GetOrderRequest(order_id=order.id)
-        return await self.orders.GetOrder(request, metadata=opened_by(order))
+        return await self.payments.orders.GetOrder(request, metadata=opened_by(order))
 
     async def cancel(
         self, order: order_pb2.Order, by: Metadata | None = None, key: str = ""
     ) -> order_pb2.Order:
         request = order_service_pb2.CancelOrderRequest(order_id=order.id, idempotency_key=key)
-        return await self.orders.CancelOrder(request, metadata=by or opened_by(order))
+        return await self.payments.orders.CancelOrder(request, metadata=by or opened_by(order))
 
     async def issued(self, order: order_pb2.Order) -> list[ticket_pb2.Ticket]:
         """The order's tickets as ticket_service has them, whatever the order's state."""
@@ -283,31 +305,38 @@ class Shop:
 
     async def deliver(self, payload: bytes, signature: str) -> None:
         """Hand a webhook over, as the gateway does."""
-        channel = self.installation.mesh("gateway").channel("payment_service")
         request = webhook_service_pb2.ReceiveStripeWebhookRequest(
             payload={"content_type": "application/json", "data": payload}, signature=signature
         )
-        stub = webhook_service_pb2_grpc.WebhookServiceStub(channel)
-        await stub.ReceiveStripeWebhook(request)
+        await self.payments.webhooks.ReceiveStripeWebhook(request)
 
     # Time, and the truth
 
     async def reach_deadline(self, order: order_pb2.Order) -> None:
         """Let the time to pay run out now, everywhere."""
-        await self.installation.execute(
-            "ticket", "UPDATE holds SET expires_at = now() WHERE id = :id", id=order.hold_id
-        )
-        await self.installation.execute(
-            "payment",
-            "UPDATE orders SET expires_at = now(), next_attempt_at = now() WHERE id = :id",
-            id=order.id,
-        )
+        overdue = "UPDATE holds SET expires_at = now() WHERE id = :id"
+        await self.installation.execute("ticket", overdue, id=order.hold_id)
+        overdue = "UPDATE orders SET expires_at = now() WHERE id = :id"
+        await self.installation.execute("payment", overdue, id=order.id)
+        await self.attempt_now(order)
+
+    async def expire_hold(self, hold_id: str) -> None:
+        """Let the time of a hold run out now, and its tickets be back on sale."""
+        overdue = "UPDATE holds SET expires_at = now() WHERE id = :id"
+        await self.installation.execute("ticket", overdue, id=hold_id)
+        await expire_holds(self.installation.hosts["ticket_service"].database)
+
+    async def give_to_others(self, order: order_pb2.Order, of: event_pb2.Event) -> None:
+        """Let an order's hold run out, and somebody else hold what it gives back."""
+        await self.expire_hold(order.hold_id)
+        await self.hold(of, await self.remaining(of))
 
     async def attempt_now(self, order: order_pb2.Order) -> None:
-        """Let the pause before the next attempt, or a dead process's lease, run out now."""
-        await self.installation.execute(
-            "payment", "UPDATE orders SET next_attempt_at = now() WHERE id = :id", id=order.id
-        )
+        """Let the pause before the next attempt end now."""
+        due = text("UPDATE orders SET next_attempt_at = now() WHERE id = :id")
+        async with self.installation.hosts["payment_service"].database.begin() as tx:
+            await tx.execute(due, {"id": order.id})
+            signal(tx, DUE)
 
     async def settled(self) -> None:
         """Wait until no order needs anything, then check every invariant."""

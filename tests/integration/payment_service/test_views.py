@@ -49,7 +49,7 @@ async def test_admins_see_the_order_but_nothing_to_pay_with(shop: Shop, role: st
     order = await shop.ordered()
     organizer_id = shop.organizer_id if role == "ADMIN" else ""
     metadata = shop.installation.issuer.metadata(organizer_id, role)
-    seen = await shop.orders.GetOrder(get(order), metadata=metadata)
+    seen = await shop.payments.orders.GetOrder(get(order), metadata=metadata)
     assert (seen.id, seen.customer.email) == (order.id, "grace@customer.example")
     assert not seen.HasField("payment")
     assert not seen.access_token
@@ -69,11 +69,11 @@ async def test_order_of_somebody_else_is_not_found(shop: Shop) -> None:
     stranger = shop.installation.issuer.metadata(f"org_{uuid.uuid4().hex}")
     for metadata in (stranger, opened_by(other)):
         with refused("ORDER_NOT_FOUND"):
-            await shop.orders.GetOrder(get(order), metadata=metadata)
+            await shop.payments.orders.GetOrder(get(order), metadata=metadata)
         with refused("ORDER_NOT_FOUND"):
             await shop.cancel(order, by=metadata)
         with refused("ORDER_NOT_FOUND"):
-            await shop.orders.ListOrderTickets(
+            await shop.payments.orders.ListOrderTickets(
                 order_service_pb2.ListOrderTicketsRequest(order_id=order.id), metadata=metadata
             )
 
@@ -82,11 +82,11 @@ async def test_callers_without_a_good_token_are_sent_away(shop: Shop) -> None:
     order = await shop.ordered()
     forged = with_token(order.access_token[:-1] + ("A" if order.access_token[-1] != "A" else "B"))
     with refused("INVALID_TOKEN"):
-        await shop.orders.GetOrder(get(order), metadata=forged)
+        await shop.payments.orders.GetOrder(get(order), metadata=forged)
     with refused("TOKEN_MISSING"):
-        await shop.orders.GetOrder(get(order))
+        await shop.payments.orders.GetOrder(get(order))
     with refused("ROLE_NOT_ALLOWED"):
-        await shop.orders.GetOrder(
+        await shop.payments.orders.GetOrder(
             get(order), metadata=shop.installation.issuer.metadata(shop.organizer_id, "STAFF")
         )
     with refused("ROLE_NOT_ALLOWED"):
@@ -95,7 +95,7 @@ async def test_callers_without_a_good_token_are_sent_away(shop: Shop) -> None:
 
 async def list_orders(shop: Shop, **fields: Any) -> order_service_pb2.ListOrdersResponse:
     request = order_service_pb2.ListOrdersRequest(**fields)
-    return await shop.orders.ListOrders(request, metadata=shop.admin)
+    return await shop.payments.orders.ListOrders(request, metadata=shop.admin)
 
 
 async def test_list_is_paged_newest_first_and_stable_under_writes(shop: Shop) -> None:
@@ -137,26 +137,30 @@ async def test_list_is_filtered(shop: Shop) -> None:
 async def test_list_holds_the_own_organizers_orders_only(shop: Shop) -> None:
     await shop.ordered()
     stranger = shop.installation.issuer.metadata(f"org_{uuid.uuid4().hex}")
-    listed = await shop.orders.ListOrders(order_service_pb2.ListOrdersRequest(), metadata=stranger)
+    listed = await shop.payments.orders.ListOrders(
+        order_service_pb2.ListOrdersRequest(), metadata=stranger
+    )
     assert list(listed.orders) == []
 
 
 async def test_superadmin_lists_every_organizers_orders(shop: Shop) -> None:
     order = await shop.ordered()
     root = shop.installation.issuer.metadata("", "SUPERADMIN")
-    listed = await shop.orders.ListOrders(order_service_pb2.ListOrdersRequest(), metadata=root)
+    listed = await shop.payments.orders.ListOrders(
+        order_service_pb2.ListOrdersRequest(), metadata=root
+    )
     assert order.id in {found.id for found in listed.orders}
 
 
 async def test_tickets_are_listed_once_the_order_is_paid(shop: Shop) -> None:
     order = await shop.ordered(quantity=2)
     request = order_service_pb2.ListOrderTicketsRequest(order_id=order.id)
-    listed = await shop.orders.ListOrderTickets(request, metadata=opened_by(order))
+    listed = await shop.payments.orders.ListOrderTickets(request, metadata=opened_by(order))
     assert list(listed.tickets) == []
     await shop.pay(order)
     await shop.becomes(order, "PAID")
     for metadata in (opened_by(order), shop.admin):
-        listed = await shop.orders.ListOrderTickets(request, metadata=metadata)
+        listed = await shop.payments.orders.ListOrderTickets(request, metadata=metadata)
         assert [ticket.holder_name for ticket in listed.tickets] == ["Grace Hopper"] * 2
         assert len({ticket.code for ticket in listed.tickets}) == 2
 
@@ -194,7 +198,7 @@ async def test_tickets_are_drawn_from_the_order_its_event_and_its_tickets(
 ) -> None:
     order = await shop.ordered(price="0.00", quantity=2)
     request = order_service_pb2.GetOrderTicketsPdfRequest(order_id=order.id)
-    document = await shop.orders.GetOrderTicketsPdf(request, metadata=opened_by(order))
+    document = await shop.payments.orders.GetOrderTicketsPdf(request, metadata=opened_by(order))
     assert (document.content_type, document.data) == ("application/pdf", PDF)
     (asked,) = draughtsman.asked
     assert asked.event.title == "A Night of Strings"
@@ -208,4 +212,4 @@ async def test_nothing_is_drawn_before_the_order_is_paid(shop: Shop) -> None:
     assert state_of(order) == "PENDING"
     request = order_service_pb2.GetOrderTicketsPdfRequest(order_id=order.id)
     with refused("ORDER_NOT_PAID"):
-        await shop.orders.GetOrderTicketsPdf(request, metadata=opened_by(order))
+        await shop.payments.orders.GetOrderTicketsPdf(request, metadata=opened_by(order))

@@ -1,0 +1,64 @@
+"""What Stripe can charge, and how amounts are written for it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kit.errors import TesseraError
+from payment_service.payments.domain import AmountTooSmall, UnchargeableAmount
+from payment_service.payments.stripe_api import StripeProvider, stripe_amount
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[StripeProvider]:
+    provider = StripeProvider("sk_test_1", "pk_test_1", "whsec_1", "http://127.0.0.1:9")
+    yield provider
+    await provider.close()
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor", "amount"),
+    [
+        ("EUR", 5000, 5000),
+        ("JPY", 5000, 5000),
+        ("ISK", 700, 70_000),
+        ("UGX", 3000, 300_000),
+        ("KWD", 1230, 1230),
+        ("TND", 10, 10),
+    ],
+)
+def test_amounts_are_written_as_stripe_reads_them(currency: str, minor: int, amount: int) -> None:
+    assert stripe_amount(currency, minor) == amount
+
+
+@pytest.mark.parametrize("currency", ["BHD", "JOD", "KWD", "OMR", "TND"])
+def test_third_decimal_must_be_zero(currency: str) -> None:
+    with pytest.raises(UnchargeableAmount):
+        stripe_amount(currency, 1234)
+
+
+@pytest.mark.parametrize(
+    ("currency", "least"), [("EUR", 50), ("GBP", 30), ("JPY", 50), ("HUF", 17_500), ("ISK", 1)]
+)
+async def test_total_below_stripes_minimum_is_refused(
+    provider: StripeProvider, currency: str, least: int
+) -> None:
+    provider.check_amount(currency, least)
+    with pytest.raises(AmountTooSmall):
+        provider.check_amount(currency, least - 1)
+
+
+async def test_refusal_names_the_least_amount(provider: StripeProvider) -> None:
+    with pytest.raises(AmountTooSmall, match=r"175\.00 HUF"):
+        provider.check_amount("HUF", 1)
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor", "error"),
+    [("KWD", 1001, UnchargeableAmount), ("USD", 49, AmountTooSmall)],
+)
+async def test_total_is_checked_before_stripe_is_asked(
+    provider: StripeProvider, currency: str, minor: int, error: type[TesseraError]
+) -> None:
+    with pytest.raises(error):
+        provider.check_amount(currency, minor)
