@@ -20,5 +20,5 @@ THOROUGH = Pace(
     starts=3, settle_s=10, idle_s=20, warm_up_s=2, requests_s=10, sales_s=15, encodings_s=1
 )
 QUICK = Pace(
-    starts=1, settle_s=1, idle_s=4, warm_up_s=0.5, requests_s=1, sales_s=2, encodings_s=0.2
+    starts=1, settle_s=1, idle_s=3, warm_up_s=0.5, requests_s=1, sales_s=1.5, encodings_s=0.1
 )
