@@ -128,8 +128,8 @@ async def broken_invariants(database_url: str, *areas: str) -> list[str]:
     """
     broken = []
     for area in areas or CHECKS:
-        for check in CHECKS[area]:
-            rows = await _rows(database_url, area, check.broken)
+        answers = await _ask(database_url, area, *(check.broken for check in CHECKS[area]))
+        for check, rows in zip(CHECKS[area], answers, strict=True):
             broken += [f"{check.invariant}: {check.sentence}: {row}" for row in rows]
     return broken
 
@@ -146,18 +146,19 @@ async def unsettled(database_url: str) -> list[str]:
         SELECT id, state, attempts FROM orders WHERE next_attempt_at IS NOT NULL
         AND (state <> 'PENDING' OR next_attempt_at <> expires_at OR expires_at <= now())
     """
-    return [f"unsettled: {row}" for row in await _rows(database_url, "payment", query)]
+    (rows,) = await _ask(database_url, "payment", query)
+    return [f"unsettled: {row}" for row in rows]
 
 
 async def undelivered(database_url: str, area: str) -> list[str]:
     """I5: the outbox rows that no broker has yet."""
-    rows = await _rows(database_url, area, "SELECT id, routing_key, created_at FROM outbox")
+    (rows,) = await _ask(database_url, area, "SELECT id, routing_key, created_at FROM outbox")
     return [f"I5: not delivered: {row}" for row in rows]
 
 
 async def broken_money(database_url: str, stripe_url: str, secret_key: str) -> list[str]:
     """I2 between Stripe, payment_service and ticket_service. Ask when no order is unsettled."""
-    paid = await _rows(database_url, "payment", _PAYMENTS)
+    (paid,) = await _ask(database_url, "payment", _PAYMENTS)
     orders = {row["payment_id"]: row for row in paid if row["payment_id"]}
     broken, kept = [], dict.fromkeys(orders, 0)
     charges = await _kept_charges(stripe_url, secret_key)
@@ -175,9 +176,8 @@ async def broken_money(database_url: str, stripe_url: str, secret_key: str) -> l
         for payment_id, row in orders.items()
         if row["state"] == "PAID" and kept[payment_id] != 1
     ]
-    issued = {
-        row["order_id"]: row["issued"] for row in await _rows(database_url, "ticket", _TICKETS)
-    }
+    (tickets,) = await _ask(database_url, "ticket", _TICKETS)
+    issued = {row["order_id"]: row["issued"] for row in tickets}
     for row in paid:
         due = row["tickets"] if row["state"] == "PAID" else 0
         if issued.get(row["order_id"], 0) != due:
@@ -217,10 +217,12 @@ async def _all(stripe_url: str, secret_key: str, kind: str) -> list[dict[str, An
                 return found
 
 
-async def _rows(database_url: str, area: str, query: str) -> list[dict[str, Any]]:
+async def _ask(database_url: str, area: str, *queries: str) -> list[list[dict[str, Any]]]:
+    """The rows that each query finds in one service's database."""
     engine = create_async_engine(service_url(database_url, area), poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            return [dict(row) for row in (await connection.execute(text(query))).mappings()]
+            found = [(await connection.execute(text(query))).mappings() for query in queries]
+            return [[dict(row) for row in rows] for rows in found]
     finally:
         await engine.dispose()

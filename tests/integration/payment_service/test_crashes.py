@@ -5,12 +5,13 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pytest
+from sqlalchemy.engine import URL
 from tessera.payment.v1 import order_pb2
 
 from deploy.local.postgres import EmbeddedPostgres
@@ -27,7 +28,6 @@ from payment_service.payments.stripe_api import StripeProvider
 from payment_service.tickets_client import TicketsClient
 from tests.integration.payment_service.support import (
     Announced,
-    Installation,
     Shop,
     installed,
     signature,
@@ -59,7 +59,7 @@ class Fate:
 
 
 class MortalDatabase(Database):
-    def __init__(self, url: Any, fate: Fate) -> None:
+    def __init__(self, url: URL, fate: Fate) -> None:
         super().__init__(url, pool_size=2)
         self._fate = fate
 
@@ -114,6 +114,25 @@ class Process:
         await payments.settle_claimed(self.database, self.provider, self.tickets, claim)
 
 
+class Life:
+    """A process that may die at any step; whoever asked it for something then asks the next."""
+
+    def __init__(self, process: Process, url: URL, fate: Fate) -> None:
+        self._next = process
+        self._mortal = Process(
+            MortalDatabase(url, fate), mortal(process.provider, fate), mortal(process.tickets, fate)
+        )
+
+    async def ask(self, act: Callable[[Process], Awaitable[Thing]]) -> Thing:
+        try:
+            return await act(self._mortal)
+        except Killed:
+            return await act(self._next)
+
+    async def close(self) -> None:
+        await self._mortal.database.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A ticket_service and a Stripe, but no payment_service: the tests are its processes."""
@@ -121,27 +140,12 @@ class Stage:
     shop: Shop
     process: Process
 
-    @property
-    def installation(self) -> Installation:
-        return self.shop.installation
-
-    async def survives(self, fate: Fate, act: Callable[[Process], Awaitable[Thing]]) -> Thing:
-        """Do something in a process that may die; if it does, do it again in another one."""
-        url = service_url(self.installation.database_url, "payment")
-        database = MortalDatabase(url, fate)
-        try:
-            return await act(
-                replace(
-                    self.process,
-                    database=database,
-                    provider=mortal(self.process.provider, fate),
-                    tickets=mortal(self.process.tickets, fate),
-                )
-            )
-        except Killed:
-            return await act(self.process)
-        finally:
-            await database.close()
+    @asynccontextmanager
+    async def life(self, fate: Fate) -> AsyncIterator[Life]:
+        url = service_url(self.shop.installation.database_url, "payment")
+        life = Life(self.process, url, fate)
+        yield life
+        await life.close()
 
 
 @pytest.fixture(scope="module")
@@ -164,14 +168,14 @@ async def stage(
         await provider.close()
 
 
-async def sale(stage: Stage, fate: Fate, *, price: str, charged: bool, sold_out: bool) -> str:
+async def sale(stage: Stage, life: Life, *, price: str, charged: bool, sold_out: bool) -> str:
     """One order from its creation to its end; answers the state it ended in."""
     shop = stage.shop
     event = await shop.event(price=price, stock=1)
     held = await shop.hold(event)
     customer = Customer("grace@customer.example", "Grace Hopper", "")
     request = OrderRequest(held.id, customer, None, b"the same request")
-    opened = await stage.survives(fate, partial(Process.create, request=request))
+    opened = await life.ask(partial(Process.create, request=request))
     order = order_pb2.Order(id=opened.order.id, hold_id=held.id)
     if opened.payment:
         order.payment.client_secret = opened.payment.client_secret
@@ -186,8 +190,8 @@ async def sale(stage: Stage, fate: Fate, *, price: str, charged: bool, sold_out:
         payload = json.dumps(report).encode()
         signed = signature(payload, shop.sandbox.keys.webhook_secret)
         hear = partial(Process.hear, payload=payload, signed=signed)
-        await stage.survives(fate, hear)
-    await stage.survives(fate, partial(Process.settle, order_id=order.id))
+        await life.ask(hear)
+    await life.ask(partial(Process.settle, order_id=order.id))
     async with stage.process.database.begin() as tx:
         ended = await store.get_order(tx, order.id)
     assert ended is not None
@@ -210,18 +214,19 @@ async def test_process_may_die_at_any_step_of_a_sale(
     """Each life dies one step later than the one before, until one lives to the end."""
     for steps in range(1, MAX_STEPS):
         fate = Fate(steps)
-        ended = await sale(stage, fate, price=price, charged=charged, sold_out=sold_out)
+        async with stage.life(fate) as life:
+            ended = await sale(stage, life, price=price, charged=charged, sold_out=sold_out)
         assert ended == end, f"died at step {steps}"
         if not fate.is_fulfilled:
             break
     else:
         raise AssertionError("a sale never ended")
-    url, sandbox = stage.installation.database_url, stage.shop.sandbox
+    url, sandbox = stage.shop.installation.database_url, stage.shop.sandbox
     assert await unsettled(url) == []
     await assert_invariants(url)
     assert await broken_money(url, sandbox.url, sandbox.keys.secret_key) == []
     paid = "SELECT count(*) AS paid FROM orders WHERE state = 'PAID'"
     announced = "SELECT count(*) AS announced FROM outbox"
-    ((orders_paid,),) = await stage.installation.execute("payment", paid)
-    ((messages,),) = await stage.installation.execute("payment", announced)
+    ((orders_paid,),) = await stage.shop.installation.execute("payment", paid)
+    ((messages,),) = await stage.shop.installation.execute("payment", announced)
     assert messages == orders_paid
