@@ -1,5 +1,6 @@
 """A process that dies between any two steps of a sale: the sale completes, or nobody is charged."""
 
+import asyncio
 import inspect
 import json
 import uuid
@@ -36,6 +37,7 @@ from tests.support.invariants import assert_invariants, broken_money, unsettled
 
 Thing = TypeVar("Thing")
 MAX_STEPS = 60
+CUSTOMER = Customer("grace@customer.example", "Grace Hopper", "")
 
 
 class Killed(BaseException):
@@ -173,14 +175,10 @@ async def sale(stage: Stage, life: Life, *, price: str, charged: bool, sold_out:
     shop = stage.shop
     event = await shop.event(price=price, stock=1)
     held = await shop.hold(event)
-    customer = Customer("grace@customer.example", "Grace Hopper", "")
-    request = OrderRequest(held.id, customer, None, b"the same request")
+    request = OrderRequest(held.id, CUSTOMER, None, b"the same request")
     opened = await life.ask(partial(Process.create, request=request))
-    order = order_pb2.Order(id=opened.order.id, hold_id=held.id)
+    order = opened_order(shop, opened)
     if opened.payment:
-        order.payment.client_secret = opened.payment.client_secret
-        order.payment.publishable_key = shop.sandbox.keys.publishable_key
-        order.payment.api_base = shop.sandbox.url
         if charged:
             await shop.charges_at_once(order)
         assert (await shop.pay(order)).status_code == 200
@@ -196,6 +194,16 @@ async def sale(stage: Stage, life: Life, *, price: str, charged: bool, sold_out:
         ended = await store.get_order(tx, order.id)
     assert ended is not None
     return ended.state
+
+
+def opened_order(shop: Shop, opened: OpenOrder) -> order_pb2.Order:
+    """What the customer's browser needs to pay."""
+    order = order_pb2.Order(id=opened.order.id, hold_id=opened.order.hold_id)
+    if opened.payment:
+        order.payment.client_secret = opened.payment.client_secret
+        order.payment.publishable_key = shop.sandbox.keys.publishable_key
+        order.payment.api_base = shop.sandbox.url
+    return order
 
 
 @pytest.mark.parametrize(
@@ -230,3 +238,34 @@ async def test_process_may_die_at_any_step_of_a_sale(
     ((orders_paid,),) = await stage.shop.installation.execute("payment", paid)
     ((messages,),) = await stage.shop.installation.execute("payment", announced)
     assert messages == orders_paid
+
+
+@pytest.mark.parametrize("price", ["50.00", "0.00"])
+async def test_processes_that_settle_the_same_order_at_once_do_it_once(
+    stage: Stage, price: str
+) -> None:
+    """A lease that runs out while its holder is only slow leaves two of them at work."""
+    shop, process = stage.shop, stage.process
+    event = await shop.event(price=price, stock=2)
+    held = await shop.hold(event, 2)
+    request = OrderRequest(held.id, CUSTOMER, None, b"the same request")
+    opened = await asyncio.gather(*(process.create(request) for _ in range(5)))
+    (order,) = {found.order.id: opened_order(shop, found) for found in opened}.values()
+    if opened[0].payment:
+        await shop.pay(order)
+        payload = json.dumps((await shop.events(order))[-1]).encode()
+        signed = signature(payload, shop.sandbox.keys.webhook_secret)
+        await process.hear(payload, signed)
+    await asyncio.gather(*(process.settle(order.id) for _ in range(5)))
+    await process.settle(order.id)
+    async with process.database.begin() as tx:
+        ended = await store.get_order(tx, order.id)
+    assert ended is not None
+    assert ended.state == "PAID"
+    assert len(await shop.issued(order)) == 2
+    found = "SELECT 1 FROM outbox WHERE convert_from(body, 'UTF8') LIKE :about"
+    announced = await shop.installation.execute("payment", found, about=f"%{order.id}%")
+    assert len(announced) == 1
+    sandbox = shop.sandbox
+    url, key = shop.installation.database_url, sandbox.keys.secret_key
+    assert await broken_money(url, sandbox.url, key) == []
