@@ -36,6 +36,16 @@ async def never_polling(bench: Bench) -> AsyncIterator[EmbeddedBroker]:
     await broker.close()
 
 
+async def end_other_connections(database: Database) -> None:
+    async with database.begin() as tx:
+        await tx.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+
+
 async def test_brokers_that_start_at_once_agree_on_one_database(bench: Bench) -> None:
     all_brokers, recorder = [bench.broker() for _ in range(4)], Recorder()
     queue = bench.queue()
@@ -76,16 +86,38 @@ async def test_lost_connections_are_noticed_without_a_poll(
     await bench.observer.publish(bench.message(1))
     assert await recorder.next_ids(1) == ["msg_1"]
 
-    async with database.begin() as tx:
-        await tx.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
+    await end_other_connections(database)
     await eventually(lambda: bench.published(2))
 
     await recorder.until("msg_2")
+
+
+async def test_handler_that_lost_its_claim_settles_nothing(
+    bench: Bench, database: Database
+) -> None:
+    late_may_end, heir_may_end = asyncio.Event(), asyncio.Event()
+
+    async def end_late(_message: Message) -> None:
+        await late_may_end.wait()
+
+    async def fail_in_the_end(_message: Message) -> None:
+        await heir_may_end.wait()
+        raise ValueError("it is mine to fail")
+
+    queue, late, heir = bench.queue(concurrency=1), Recorder(end_late), Recorder(fail_in_the_end)
+    late_broker = bench.broker()
+    await late_broker.consume(queue, late)
+    await bench.observer.publish(bench.message())
+    await late.next()
+    await end_other_connections(database)
+    await bench.broker().consume(queue, heir)
+    await heir.next()
+
+    late_may_end.set()
+    await late_broker.close()
+    heir_may_end.set()
+
+    await eventually(lambda: bench.rest(queue, 1))
 
 
 async def test_message_that_processes_keep_dying_of_rests(bench: Bench, database: Database) -> None:
