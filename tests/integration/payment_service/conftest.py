@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local.postgres import EmbeddedPostgres
-from tests.integration.payment_service.support import Shop, installed, open_shop
+from tests.integration.payment_service.installation import installed
+from tests.integration.payment_service.support import Shop, open_shop
 
 
 @pytest.fixture(scope="session")

@@ -27,10 +27,10 @@ from payment_service.payments import operations as payments
 from payment_service.payments.provider import PaymentProvider
 from payment_service.payments.stripe_api import StripeProvider
 from payment_service.tickets_client import TicketsClient
+from tests.integration.payment_service.installation import installed
 from tests.integration.payment_service.support import (
     Announced,
     Shop,
-    installed,
     signature,
 )
 from tests.support.invariants import assert_invariants, broken_money, unsettled
