@@ -34,6 +34,9 @@ from kit.user_keys import verifier
 
 RESTART_PAUSE_S = 0.2
 STOP_TIMEOUT_S = 20
+_BACKLOG = 4096
+# Granian counts connections, not requests: idle ones would keep others waiting for half a minute.
+_MAX_CONNECTIONS = 16_384
 
 
 class PartEnded(Exception):
@@ -208,6 +211,8 @@ async def _serve(stack: AsyncExitStack, app: ASGIApp, host: str, port: int, brok
         interface=Interfaces.ASGI,
         websockets=False,
         log_enabled=False,
+        backlog=_BACKLOG,
+        backpressure=_MAX_CONNECTIONS,
     )
     serving = asyncio.create_task(server.serve())
     serving.add_done_callback(partial(_pass_on, broken))
@@ -244,6 +249,8 @@ async def _keep_running(name: str, variables: Mapping[str, str], run_dir: Path) 
             except asyncio.CancelledError:
                 await _end(process)
                 raise
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # its workers, who may not know
             if not attempt and code == 1:
                 raise InvalidSetting(_last_line(run_dir / f"{name}.log", offset))
             log.warning("started again", process=name, ended_with=code)
