@@ -22,7 +22,7 @@ from kit.service import ROOT
 READY = "Tessera is ready"
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 40
-WAIT_S = 30
+WAIT_S = 60
 
 Found = TypeVar("Found")
 

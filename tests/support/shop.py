@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.invariants import assert_invariants, broken_money, undelivered, unsettled
 from tests.support.mesh import LocalMesh, until
 
 Json = dict[str, Any]
@@ -148,6 +149,36 @@ def read(answer: httpx.Response) -> Json:
     assert answer.is_success, f"{answer.status_code} {answer.text}"
     found: Json = answer.json()
     return found
+
+
+async def patiently(
+    mesh: LocalMesh, path: str, body: Json, headers: dict[str, str] | None = None
+) -> Json:
+    """Post again and again, as a client does that reads `Retry-After`, until it is done."""
+
+    async def attempt() -> httpx.Response | None:
+        try:
+            answer = await mesh.http.post(path, json=body, headers=headers)
+        except httpx.TransportError:
+            return None
+        return None if answer.status_code in {502, 503, 504} else answer
+
+    answer = await until(attempt)
+    assert answer is not None
+    return read(answer)
+
+
+async def assert_all_is_well(mesh: LocalMesh) -> None:
+    """Once nothing is left to do, all that must always hold holds; Stripe is asked too."""
+
+    async def left() -> bool:
+        url = mesh.database_url
+        return not await unsettled(url) and not await undelivered(url, "payment")
+
+    await until(left, timeout_s=90)
+    secret_key = mesh.stripe.headers["Authorization"].removeprefix("Bearer ")
+    assert await broken_money(mesh.database_url, str(mesh.stripe.base_url), secret_key) == []
+    await assert_invariants(mesh.database_url)
 
 
 def refused(answer: httpx.Response, status: int, reason: str, *fields: str) -> Json:
