@@ -9,15 +9,15 @@ from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import calls, contract, docs, openapi
+from gateway import contract, docs, openapi
 from gateway.health import Readiness, healthz
+from gateway.mesh import Mesh
 from gateway.middleware import BodyLimit, CrossOrigin, InFlight, SafeHeaders, Tracing
 from gateway.routes import routes
 from gateway.settings import Settings
 from gateway.transcoding import Endpoint, Transcoder
-from kit import telemetry
+from kit import rpc_client, telemetry
 from kit.auth import GATEWAY, TokenVerifier
-from kit.rpc_client import Mesh
 from kit.settings import Environment
 from kit.tls import Identity
 from kit.user_keys import verifier
@@ -29,7 +29,7 @@ async def _nothing() -> None:
 
 def build_app(
     settings: Settings,
-    mesh: calls.Mesh,
+    mesh: Mesh,
     verifier: TokenVerifier,
     on_stop: Callable[[], Awaitable[None]] = _nothing,
 ) -> Starlette:
@@ -70,7 +70,7 @@ def create() -> Starlette:
     telemetry.configure_logging()
     environment = Environment()
     identity = Identity.load(environment.path("TLS_DIR"), GATEWAY)
-    mesh = Mesh(environment, identity)
+    mesh = rpc_client.Mesh(environment, identity)
     return build_app(Settings.load(environment), mesh, verifier(mesh), on_stop=mesh.close)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
 
 import grpc
 import grpc.aio
@@ -11,16 +10,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from gateway import contract
+from gateway.batches import Batches, batch_of
+from gateway.mesh import Mesh
 from gateway.routes import Route
 
 Metadata = Sequence[tuple[str, str]]
-
-
-class Mesh(Protocol):
-    """Where the services are. Channels pass the trace on, and raise `TesseraError`s."""
-
-    def channel(self, service: str) -> grpc.aio.Channel:
-        """The channel to a service, by its name: `ticket_service`."""
 
 
 class Call:
@@ -30,6 +24,7 @@ class Call:
         self._route = route
         self._mesh = mesh
         self._timeout_s = timeout_s
+        self._batches = Batches(route, mesh, timeout_s) if batch_of(route.rpc).method else None
         self._rpc: grpc.aio.UnaryUnaryMultiCallable[Message, Message] | None = None
 
     async def __call__(self, message: Message, authorization: str, receive: Receive) -> Message:
@@ -41,6 +36,8 @@ class Call:
             TesseraError: the service refused, or did not answer in time.
             ClientDisconnect: nobody waits for the answer any more.
         """
+        if self._batches is not None and not authorization:
+            return await self._batches.call(message)
         metadata: Metadata = [("authorization", authorization)] if authorization else []
         call = self._callable()(message, timeout=self._timeout_s, metadata=metadata)
         if self._route.verb != "GET":

@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.calls import Mesh
+from gateway.mesh import Mesh
 from kit.errors import TesseraError, Unavailable
 
 _CHECK_TIMEOUT_S = 1.0

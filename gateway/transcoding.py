@@ -9,8 +9,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.binding import Binding
-from gateway.calls import Call, Mesh
+from gateway.calls import Call
 from gateway.credentials import authorize
+from gateway.mesh import Mesh
 from gateway.problems import MethodNotAllowed, UriTooLong, problem_response
 from gateway.responses import responder
 from gateway.routes import Route, RouteTable

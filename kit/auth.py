@@ -131,7 +131,7 @@ def check(access: access_pb2.Access, caller: Caller, order_id: str) -> None:
     """
     if access.anyone or (caller.user and caller.user.role in access.roles):
         return
-    if caller.is_internal and caller.service in access.services:
+    if caller.user is None and caller.service in access.services:
         return
     if access.order_token and caller.order_id:
         if caller.order_id != order_id:

@@ -11,7 +11,7 @@ An answer is sealed with a key that only the same request yields, since some car
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -24,11 +24,13 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    cast,
     delete,
     func,
     insert,
     select,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from kit import auth
 from kit.database import Transaction
@@ -75,11 +77,11 @@ def fingerprint(request: Message) -> bytes:
     return hashlib.sha256(_content(request)).digest()
 
 
-async def lock(tx: Transaction, scoped_key: str) -> None:
-    """Keep a key to this transaction until it ends, or raise IdempotencyKeyInUse."""
-    taken = func.pg_try_advisory_xact_lock(func.hashtextextended(scoped_key, 0))
-    if not (await tx.execute(select(taken))).scalar_one():
-        raise IdempotencyKeyInUse
+async def lock(tx: Transaction, scoped_keys: Sequence[str]) -> set[str]:
+    """Those of the keys that are this transaction's until it ends; others are in use."""
+    given = func.unnest(cast(list(scoped_keys), ARRAY(Text))).column_valued("given")
+    taken = func.pg_try_advisory_xact_lock(func.hashtextextended(given, 0))
+    return {row[0] for row in await tx.execute(select(given, taken)) if row[1]}
 
 
 class Once(Generic[Result]):
@@ -102,7 +104,8 @@ class Once(Generic[Result]):
         """
         if not self._key:
             return
-        await lock(tx, f"{self._caller} {self._key}")
+        if not await lock(tx, [f"{self._caller} {self._key}"]):
+            raise IdempotencyKeyInUse
         row = (
             await tx.execute(
                 select(_answers.c.fingerprint, _answers.c.response).where(

@@ -11,6 +11,7 @@ from kit.errors import FieldViolation, TesseraError
 
 DOMAIN = "tessera"
 _DETAILS = "grpc-status-details-bin"
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class RemoteError(TesseraError):
@@ -29,6 +30,11 @@ class RemoteError(TesseraError):
 
 
 def to_status(error: TesseraError) -> grpc.Status:
+    """The status that says everything about an error, for the end of a call."""
+    return rpc_status.to_status(to_proto(error))
+
+
+def to_proto(error: TesseraError) -> status_pb2.Status:
     """The status that says everything about an error."""
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     details = [_pack(info)]
@@ -40,34 +46,37 @@ def to_status(error: TesseraError) -> grpc.Status:
             )
         details.append(_pack(bad_request))
     code = grpc.StatusCode[error.code].value[0]
-    return rpc_status.to_status(
-        status_pb2.Status(code=code, message=error.message, details=details)
-    )
+    return status_pb2.Status(code=code, message=error.message, details=details)
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> RemoteError:
     """What a call's failure says: the service's own error, or that it could not be reached."""
+    for key, value in error.trailing_metadata() or ():
+        if key == _DETAILS:
+            packed = value if isinstance(value, bytes) else value.encode()
+            return from_proto(status_pb2.Status.FromString(packed))
+    name, message = error.code().name, error.details() or ""
+    if name == "UNAVAILABLE":
+        message = "The service cannot be reached right now; try again shortly."
+    elif name == "DEADLINE_EXCEEDED":
+        message = "The answer took too long; try again."
+    return RemoteError(name, name, message)
+
+
+def from_proto(status: status_pb2.Status) -> RemoteError:
+    """The error that a status tells of."""
     metadata: dict[str, str] = {}
     violations: tuple[FieldViolation, ...] = ()
-    reason = error.code().name
-    for key, value in error.trailing_metadata() or ():
-        if key != _DETAILS:
-            continue
-        status = status_pb2.Status.FromString(value if isinstance(value, bytes) else value.encode())
-        for detail in status.details:
-            info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-            if detail.Unpack(info):
-                reason, metadata = info.reason, dict(info.metadata)
-            elif detail.Unpack(bad_request):
-                violations = tuple(
-                    FieldViolation(v.field, v.description) for v in bad_request.field_violations
-                )
-    message = error.details() or ""
-    if reason == "UNAVAILABLE":
-        message = "The service cannot be reached right now; try again shortly."
-    elif reason == "DEADLINE_EXCEEDED":
-        message = "The answer took too long; try again."
-    return RemoteError(error.code().name, reason, message, metadata=metadata, violations=violations)
+    name = reason = _CODES[status.code].name
+    for detail in status.details:
+        info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        if detail.Unpack(info):
+            reason, metadata = info.reason, dict(info.metadata)
+        elif detail.Unpack(bad_request):
+            violations = tuple(
+                FieldViolation(v.field, v.description) for v in bad_request.field_violations
+            )
+    return RemoteError(name, reason, status.message, metadata=metadata, violations=violations)
 
 
 def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> any_pb2.Any:

@@ -1,11 +1,12 @@
 """What a hold is: tickets taken off sale for one customer until a deadline."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from kit.errors import FailedPrecondition, InvalidArgument, NotFound
+from kit.errors import FailedPrecondition, InvalidArgument, NotFound, TesseraError
+from ticket_service.catalog.domain import TicketTypeNotFound
 
 
 class HoldNotFound(NotFound):
@@ -116,6 +117,16 @@ class Hold:
         return {item.ticket_type_id: item.quantity for item in self.items}
 
 
+@dataclass(frozen=True, slots=True)
+class NewHold:
+    """A hold that was admitted. The fingerprint tells its request from others with the same key."""
+
+    id: str
+    items: tuple[HoldItem, ...]
+    idempotency_key: str | None
+    fingerprint: bytes | None
+
+
 def check_distinct(requests: Sequence[HoldRequest]) -> None:
     """Raise DuplicateTicketType if a ticket type is named twice."""
     seen: set[str] = set()
@@ -130,14 +141,16 @@ def price(
 ) -> tuple[HoldItem, ...]:
     """The items of a hold, if each request keeps to its ticket type's rules and there is stock.
 
-    Every ticket type asked for must be in `stock`.
-
     Raises:
-        TooManyTickets, SalesNotStarted, SalesEnded, SoldOut: the first request that does not.
+        DuplicateTicketType, TicketTypeNotFound, TooManyTickets, SalesNotStarted, SalesEnded,
+        SoldOut: the first request that does not.
     """
+    check_distinct(requests)
     items = []
     for position, request in enumerate(requests):
-        found = stock[request.ticket_type_id]
+        found = stock.get(request.ticket_type_id)
+        if found is None:
+            raise TicketTypeNotFound
         about = {"ticket_type_id": found.ticket_type_id}
         if request.quantity > found.max_per_order:
             raise TooManyTickets.of(
@@ -154,6 +167,26 @@ def price(
             HoldItem(found.ticket_type_id, found.name, request.quantity, found.price_minor)
         )
     return tuple(items)
+
+
+def admit(
+    asked: Sequence[Sequence[HoldRequest]], stock: Mapping[str, Stock], now: datetime
+) -> list[tuple[HoldItem, ...] | TesseraError]:
+    """Decide, first come first served, which holds fit into the stock; each all or none."""
+    left = dict(stock)
+    decided: list[tuple[HoldItem, ...] | TesseraError] = []
+    for requests in asked:
+        try:
+            items = price(requests, left, now)
+        except TesseraError as refusal:
+            decided.append(refusal)
+            continue
+        for item in items:
+            before = left[item.ticket_type_id]
+            remaining = before.remaining - item.quantity
+            left[item.ticket_type_id] = replace(before, remaining=remaining)
+        decided.append(items)
+    return decided
 
 
 def check_releasable(hold: Hold) -> bool:

@@ -1,5 +1,7 @@
 """HoldService: proto to operation to proto."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -7,13 +9,21 @@ import grpc.aio
 from tessera.ticket.v1 import hold_pb2, hold_service_pb2, hold_service_pb2_grpc
 
 from kit import auth, clock, idempotency
+from kit.batching import Batcher
 from kit.database import Database
+from kit.errors import TesseraError
 from kit.proto_money import to_proto
+from kit.rpc_errors import to_proto as to_error_proto
+from kit.rpc_server import validate
 from ticket_service.catalog.rpc import event_proto
 from ticket_service.holds import operations
 from ticket_service.holds.domain import Hold, HoldRequest
+from ticket_service.holds.operations import Answer, Asked
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+MAX_BATCH = 500
+MAX_WAITING = 5000  # of one event: at 2,500 holds a second, two seconds of patience
 
 
 class Holds(hold_service_pb2_grpc.HoldServiceServicer):
@@ -21,19 +31,38 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
 
     def __init__(self, database: Database, lifetime: timedelta) -> None:
         self._database = database
-        self._lifetime = lifetime
+
+        async def create(event_id: str, asked: Sequence[Asked]) -> Sequence[Answer | Exception]:
+            return await operations.create_holds(database, event_id, asked, lifetime)
+
+        async def abandon(answers: Sequence[Answer]) -> None:
+            await operations.abandon_holds(database, answers)
+
+        self._batcher = Batcher(
+            create, abandon=abandon, max_batch=MAX_BATCH, max_waiting=MAX_WAITING
+        )
 
     async def CreateHold(
         self, request: hold_service_pb2.CreateHoldRequest, _context: Context
     ) -> hold_pb2.Hold:
-        hold = await operations.create_hold(
-            self._database,
-            request.event_id,
-            [HoldRequest(item.ticket_type_id, item.quantity) for item in request.items],
-            self._lifetime,
-            _key(request),
-        )
-        return hold_proto(hold)
+        answer = await self._batcher.submit(request.event_id, _asked(request))
+        return hold_proto(answer.hold)
+
+    async def BatchCreateHolds(
+        self, request: hold_service_pb2.BatchCreateHoldsRequest, _context: Context
+    ) -> hold_service_pb2.BatchCreateHoldsResponse:
+        results = await asyncio.gather(*(self._result(single) for single in request.requests))
+        return hold_service_pb2.BatchCreateHoldsResponse(results=results)
+
+    async def _result(
+        self, request: hold_service_pb2.CreateHoldRequest
+    ) -> hold_service_pb2.BatchCreateHoldsResult:
+        try:
+            validate(request)
+            answer = await self._batcher.submit(request.event_id, _asked(request))
+        except TesseraError as error:
+            return hold_service_pb2.BatchCreateHoldsResult(error=to_error_proto(error))
+        return hold_service_pb2.BatchCreateHoldsResult(hold=hold_proto(answer.hold))
 
     async def GetHold(
         self, request: hold_service_pb2.GetHoldRequest, _context: Context
@@ -76,8 +105,9 @@ def hold_proto(hold: Hold) -> hold_pb2.Hold:
     )
 
 
-def _key(request: hold_service_pb2.CreateHoldRequest) -> operations.HoldKey | None:
+def _asked(request: hold_service_pb2.CreateHoldRequest) -> Asked:
+    requests = tuple(HoldRequest(item.ticket_type_id, item.quantity) for item in request.items)
     if not request.idempotency_key:
-        return None
+        return Asked(requests)
     scoped = f"{auth.current().name} {request.idempotency_key}"
-    return operations.HoldKey(scoped, idempotency.fingerprint(request))
+    return Asked(requests, scoped, idempotency.fingerprint(request))

@@ -3,15 +3,15 @@
 The order and strength of locks: see catalog/store.py.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Integer, Text, cast, func, insert, select, update
+from sqlalchemy import CTE, Integer, Text, cast, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from kit.database import Transaction
-from ticket_service.holds.domain import Hold, HoldItem, HoldState, Stock
+from ticket_service.holds.domain import Hold, HoldItem, HoldState, NewHold, Stock
 from ticket_service.tables import hold_items, holds, ticket_types
 
 EXPIRY_BATCH = 1000
@@ -69,37 +69,33 @@ async def _add_to_stock(tx: Transaction, changes: Mapping[str, int]) -> None:
     )
 
 
-async def insert_hold(
-    tx: Transaction,
-    hold_id: str,
-    event_id: str,
-    currency_code: str,
-    items: tuple[HoldItem, ...],
-    lifetime: timedelta,
-    idempotency_key: str | None,
-    fingerprint: bytes | None,
-) -> Hold:
-    """A live hold, whose deadline is by the database's clock."""
-    row = (
-        await tx.execute(
-            insert(holds)
-            .values(
-                id=hold_id,
-                event_id=event_id,
-                state=HoldState.ACTIVE,
-                currency_code=currency_code,
-                expires_at=func.now() + lifetime,
-                idempotency_key=idempotency_key,
-                fingerprint=fingerprint,
-            )
-            .returning(holds.c.expires_at, holds.c.created_at)
-        )
-    ).one()
+async def insert_holds(
+    tx: Transaction, made: Sequence[NewHold], event_id: str, currency_code: str, lifetime: timedelta
+) -> list[Hold]:
+    """Live holds, whose deadline is by the database's clock."""
+    now: datetime = (await tx.execute(select(func.now()))).scalar_one()
+    expires_at = now + lifetime
+    await tx.execute(
+        insert(holds),
+        [
+            {
+                "id": hold.id,
+                "event_id": event_id,
+                "state": HoldState.ACTIVE,
+                "currency_code": currency_code,
+                "expires_at": expires_at,
+                "created_at": now,
+                "idempotency_key": hold.idempotency_key,
+                "fingerprint": hold.fingerprint,
+            }
+            for hold in made
+        ],
+    )
     await tx.execute(
         insert(hold_items),
         [
             {
-                "hold_id": hold_id,
+                "hold_id": hold.id,
                 "ticket_type_id": item.ticket_type_id,
                 "event_id": event_id,
                 "position": position,
@@ -107,22 +103,38 @@ async def insert_hold(
                 "quantity": item.quantity,
                 "unit_price_minor": item.unit_price_minor,
             }
-            for position, item in enumerate(items)
+            for hold in made
+            for position, item in enumerate(hold.items)
         ],
     )
-    return Hold(
-        hold_id, event_id, HoldState.ACTIVE, currency_code, items, row.expires_at, row.created_at
-    )
+    return [
+        Hold(hold.id, event_id, HoldState.ACTIVE, currency_code, hold.items, expires_at, now)
+        for hold in made
+    ]
 
 
-async def find_by_key(tx: Transaction, idempotency_key: str) -> tuple[Hold, bytes] | None:
-    """The hold that an idempotency key made, and its request's fingerprint."""
-    query = select(holds.c.id, holds.c.fingerprint).where(
-        holds.c.idempotency_key == idempotency_key
+async def find_by_keys(tx: Transaction, keys: Collection[str]) -> dict[str, tuple[Hold, bytes]]:
+    """The holds that idempotency keys made before, with their requests' fingerprints, by key."""
+    query = select(holds.c.id, holds.c.idempotency_key, holds.c.fingerprint).where(
+        holds.c.idempotency_key.in_(keys)
     )
-    row = (await tx.execute(query)).first()
-    hold = await get_hold(tx, row.id) if row else None
-    return (hold, row.fingerprint) if row and hold else None
+    found: dict[str, tuple[Hold, bytes]] = {}
+    for row in (await tx.execute(query)).all():
+        if hold := await get_hold(tx, row.id):
+            found[row.idempotency_key] = (hold, row.fingerprint)
+    return found
+
+
+async def release_all(tx: Transaction, hold_ids: Collection[str]) -> dict[str, int]:
+    """Release those of the holds that are live, and free their keys; answers their stock."""
+    released = (
+        update(holds)
+        .where(holds.c.id.in_(hold_ids), holds.c.state == HoldState.ACTIVE)
+        .values(state=HoldState.RELEASED, idempotency_key=None)
+        .returning(holds.c.id)
+        .cte("released")
+    )
+    return await _stock_of(tx, released)
 
 
 async def get_hold(tx: Transaction, hold_id: str, *, lock: bool = False) -> Hold | None:
@@ -178,12 +190,7 @@ async def expire_due(tx: Transaction) -> dict[str, int]:
         .returning(holds.c.id)
         .cte("expired")
     )
-    freed = (
-        select(hold_items.c.ticket_type_id, func.sum(hold_items.c.quantity).label("quantity"))
-        .join(expired, hold_items.c.hold_id == expired.c.id)
-        .group_by(hold_items.c.ticket_type_id)
-    )
-    return {row.ticket_type_id: row.quantity for row in await tx.execute(freed)}
+    return await _stock_of(tx, expired)
 
 
 async def next_due_in_s(tx: Transaction) -> float | None:
@@ -193,3 +200,13 @@ async def next_due_in_s(tx: Transaction) -> float | None:
     )
     seconds = (await tx.execute(query)).scalar_one()
     return None if seconds is None else float(seconds)
+
+
+async def _stock_of(tx: Transaction, changed: CTE) -> dict[str, int]:
+    """How many tickets of each type the holds have that a statement has just changed."""
+    freed = (
+        select(hold_items.c.ticket_type_id, func.sum(hold_items.c.quantity).label("quantity"))
+        .join(changed, hold_items.c.hold_id == changed.c.id)
+        .group_by(hold_items.c.ticket_type_id)
+    )
+    return {row.ticket_type_id: row.quantity for row in await tx.execute(freed)}

@@ -386,7 +386,7 @@ async def test_a_key_whose_request_is_still_worked_on_is_in_use(
 ) -> None:
     request = event(idempotency_key=new_key())
     async with shop.database.begin() as tx:
-        await idempotency.lock(tx, f"{organizer.admin_id} {request.idempotency_key}")
+        assert await idempotency.lock(tx, [f"{organizer.admin_id} {request.idempotency_key}"])
         with refused("IDEMPOTENCY_KEY_IN_USE"):
             await shop.public.events.CreateEvent(request, metadata=organizer.admin)
     await shop.public.events.CreateEvent(request, metadata=organizer.admin)

@@ -233,7 +233,7 @@ async def test_a_key_whose_hold_is_still_being_made_is_in_use(
 ) -> None:
     request = hold(await shop.on_sale(organizer), 1, idempotency_key=new_key())
     async with shop.database.begin() as tx:
-        await idempotency.lock(tx, f"anyone {request.idempotency_key}")
+        assert await idempotency.lock(tx, [f"anyone {request.idempotency_key}"])
         with refused("IDEMPOTENCY_KEY_IN_USE"):
             await shop.public.holds.CreateHold(request)
     await shop.public.holds.CreateHold(request)

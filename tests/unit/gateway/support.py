@@ -17,13 +17,14 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from tessera.access.v1 import access_pb2
+from tessera.ticket.v1 import hold_pb2, hold_service_pb2
 
 from gateway.app import build_app
 from gateway.settings import Settings
 from kit import auth, rpc_client
 from kit.auth import TokenVerifier
 from kit.errors import TesseraError
-from kit.rpc_errors import to_status
+from kit.rpc_errors import to_proto, to_status
 
 _HEALTH = "/grpc.health.v1.Health/Check"
 
@@ -59,23 +60,43 @@ class Services(grpc.GenericRpcHandler):
         rpc = descriptor_pool.Default().FindMethodByName(f"{service}.{name}")
         output = GetMessageClass(rpc.output_type)
 
-        async def answer(request: Message, context: Any) -> Any:
-            metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
-            self.calls.append(Received(name, request, metadata, context.time_remaining() or 0))
-            planned = self.answers.get(name, output())
+        async def answer(request: Any, context: Any) -> Any:
+            if name == "BatchCreateHolds":
+                return await self._batch(request, context)
+            planned = await self._answer(name, output, request, context)
             if isinstance(planned, TesseraError):
                 await context.abort_with_status(to_status(planned))
-            elif not isinstance(planned, Message):
-                try:
-                    planned = await planned(request)
-                except asyncio.CancelledError:
-                    self.cancelled.set()
-                    raise
             return planned
 
         return grpc.unary_unary_rpc_method_handler(
             answer, GetMessageClass(rpc.input_type).FromString, output.SerializeToString
         )
+
+    async def _answer(
+        self, name: str, output: type[Message], request: Message, context: Any
+    ) -> Message | TesseraError:
+        metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
+        self.calls.append(Received(name, request, metadata, context.time_remaining() or 0))
+        planned = self.answers.get(name, output())
+        if isinstance(planned, Message | TesseraError):
+            return planned
+        try:
+            answer: Message = await planned(request)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return answer
+
+    async def _batch(self, request: Any, context: Any) -> Message:
+        """As the service does: the answers of single calls, side by side."""
+        response = hold_service_pb2.BatchCreateHoldsResponse()
+        for single in request.requests:
+            answer = await self._answer("CreateHold", hold_pb2.Hold, single, context)
+            if isinstance(answer, TesseraError):
+                response.results.add(error=to_proto(answer))
+            else:
+                response.results.add().hold.MergeFrom(answer)  # type: ignore[arg-type]  # a Hold
+        return response
 
     async def _health(self, _request: Message, _context: Any) -> health_pb2.HealthCheckResponse:
         self.health_checks += 1
