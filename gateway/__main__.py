@@ -9,6 +9,9 @@ from gateway.settings import Settings
 from kit.settings import Environment, InvalidSetting
 
 _GRACE_S = 5
+_BACKLOG = 4096
+# Granian counts connections, not requests: idle ones would keep others waiting for half a minute.
+_MAX_CONNECTIONS = 16_384
 
 
 def main() -> None:
@@ -26,6 +29,8 @@ def main() -> None:
         workers=settings.workers,
         workers_kill_timeout=settings.call_timeout_s + _GRACE_S,
         websockets=False,
+        backlog=_BACKLOG,
+        backpressure=_MAX_CONNECTIONS,
         log_access=False,
     ).serve()
 

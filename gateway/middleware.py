@@ -17,6 +17,7 @@ from kit.ids import new_id
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _DRAIN_TIMEOUT_S = 5
+_MAX_DISCARDED_BYTES = 8 * 2**20
 
 
 class InFlight:
@@ -93,6 +94,7 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdigit() and int(announced) > self._max_bytes:
+            await self._discard(receive)
             await problem_response(self._refusal())(scope, receive, send)
             return
         received = 0
@@ -104,6 +106,9 @@ class BodyLimit:
             received += len(message.get("body", b""))
             arrives = message.get("more_body", False)
             if received > self._max_bytes:
+                if arrives:
+                    await self._discard(receive)
+                arrives = False
                 raise self._refusal()
             return message
 
@@ -112,6 +117,17 @@ class BodyLimit:
             async with asyncio.timeout(_DRAIN_TIMEOUT_S):
                 while arrives:
                     await receive_limited()
+
+    async def _discard(self, receive: Receive) -> None:
+        """Read on for a while: closing on unread bytes resets the connection, answer and all."""
+        received = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_TIMEOUT_S):
+                while received < _MAX_DISCARDED_BYTES:
+                    message = await receive()
+                    received += len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
 
     def _refusal(self) -> BodyTooLarge:
         message = f"The body is larger than {self._max_bytes} bytes."

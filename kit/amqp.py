@@ -22,7 +22,7 @@ from aio_pika.exceptions import (
 )
 
 from kit import delivery, worker
-from kit.broker import EXCHANGE, BrokerUnavailable, Handler, Message, Queue
+from kit.broker import EXCHANGE, BrokerUnavailable, Handler, Message, Queue, Unroutable
 from kit.settings import InvalidSetting
 
 PUBLISH_TIMEOUT_S = 5
@@ -270,7 +270,7 @@ async def _guarded(timeout_s: float) -> AsyncIterator[None]:
     except ChannelPreconditionFailed as error:
         raise BrokerRefused(f"RabbitMQ has this queue with other properties: {error}") from error
     except PublishError as error:
-        raise BrokerUnavailable("No queue takes this message yet.") from error
+        raise Unroutable from error
     except InvalidFrameError as error:  # aiormq's answer to "close" where it hoped for "open"
         raise BrokerRefused(
             "RabbitMQ does not open the virtual host (the path) of TESSERA_AMQP_URL to this user."

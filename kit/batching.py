@@ -73,10 +73,11 @@ class Batcher(Generic[Key, Request, Result]):
     async def _do(self, key: Key, batch: list[tuple[Request, asyncio.Future[Result]]]) -> None:
         try:
             results = await self._work(key, [request for request, _ in batch])
-            if len(results) != len(batch):
-                raise RuntimeError(f"{len(batch)} requests got {len(results)} results")
         except Exception as error:
             results = [error] * len(batch)
+        if len(results) != len(batch):
+            mismatch = RuntimeError(f"{len(batch)} requests got {len(results)} results")
+            results = [mismatch] * len(batch)
         abandoned: list[Result] = []
         for (_, answer), result in zip(batch, results, strict=True):
             if isinstance(result, Exception):

@@ -13,6 +13,10 @@ class BrokerUnavailable(Unavailable):
     """The message broker did not confirm the message; it is kept and sent again."""
 
 
+class Unroutable(BrokerUnavailable):
+    """No queue takes this message yet; it is kept and sent again."""
+
+
 class Unprocessable(Exception):
     """A handler raises this for a message that no retry can help; it goes to the dead letters."""
 

@@ -75,7 +75,7 @@ class Database:
         except (OSError, PoolTimeoutError, InterfaceError, OperationalError) as error:
             raise DatabaseUnavailable from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if error.connection_invalidated or _is_passing(error):
                 raise DatabaseUnavailable from error
             raise
         for name in signals:
@@ -92,6 +92,16 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+def _is_passing(error: DBAPIError) -> bool:
+    """Whether the same transaction may well succeed later: the server said so, by its SQLSTATE.
+
+    https://www.postgresql.org/docs/18/errcodes-appendix.html: 08 connections, 40 rollbacks such as
+    a deadlock, 53 resources such as a full disk, 57P the server is starting or stopping.
+    """
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    return state.startswith(("08", "40", "53", "57P"))
 
 
 def signal(tx: Transaction, name: str) -> None:
@@ -124,7 +134,9 @@ def service_url(url: str, area: str) -> URL:
 
 async def ensure_database(url: URL) -> None:
     """Create the database unless it is there; replicas that start at once take turns."""
-    engine = create_async_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    engine = create_async_engine(
+        url.set(database="postgres"), isolation_level="AUTOCOMMIT", connect_args={"timeout": 5}
+    )
     try:
         async with engine.connect() as connection:
             await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _CREATING})
@@ -133,7 +145,8 @@ async def ensure_database(url: URL) -> None:
                 quoted = engine.dialect.identifier_preparer.quote(url.database or "")
                 await connection.execute(text(f"CREATE DATABASE {quoted}"))
     except (OSError, DBAPIError) as error:
-        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        said = str(getattr(error, "orig", error)).splitlines()
+        reason = said[0] if said else "it does not answer."
         raise InvalidSetting(
             f"The database {url.render_as_string(hide_password=True)} cannot be used: {reason}"
         ) from error

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from kit import delivery, worker
 from kit import embedded_store as store
-from kit.broker import BrokerUnavailable, Handler, Message, Queue
+from kit.broker import BrokerUnavailable, Handler, Message, Queue, Unroutable
 from kit.database import Database, Transaction, ensure_database
 from kit.errors import Unavailable
 from kit.settings import InvalidSetting
@@ -50,7 +50,7 @@ class EmbeddedBroker:
         async with self._transaction() as tx:
             queues = await store.add(tx, message)
         if not queues:
-            raise BrokerUnavailable("No queue takes this message yet.")
+            raise Unroutable
 
     async def consume(self, queue: Queue, handler: Handler) -> None:
         """See Broker."""

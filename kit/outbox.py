@@ -9,7 +9,7 @@ from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, del
 from sqlalchemy.dialects.postgresql import insert
 
 from kit import telemetry
-from kit.broker import Broker, Message
+from kit.broker import Broker, BrokerUnavailable, Message, Unroutable
 from kit.database import Database, Transaction, signal
 from kit.ids import new_id
 
@@ -65,8 +65,12 @@ async def relay(database: Database, broker: Broker) -> int:
     """Publish the oldest stored messages; answers how many there were.
 
     A row is deleted after the broker confirmed it: a crash in between publishes it twice, and the
-    consumer's inbox drops the second.
+    consumer's inbox drops the second. A message that no queue takes keeps no other waiting.
+
+    Raises:
+        BrokerUnavailable: some could not be published; they stay, the others are on their way.
     """
+    refusal: BrokerUnavailable | None = None
     async with database.begin() as tx:
         oldest = select(_outbox).order_by(_outbox.c.id).limit(BATCH)
         rows = (await tx.execute(oldest.with_for_update(skip_locked=True))).all()
@@ -78,6 +82,15 @@ async def relay(database: Database, broker: Broker) -> int:
                 body=row.body,
                 headers=json.loads(row.headers),
             )
-            await broker.publish(message)
+            try:
+                await broker.publish(message)
+            except Unroutable as error:
+                refusal = error
+                continue
+            except BrokerUnavailable as error:
+                refusal = error
+                break
             await tx.execute(delete(_outbox).where(_outbox.c.id == row.id))
+    if refusal is not None:
+        raise refusal
     return len(rows)

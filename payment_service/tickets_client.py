@@ -61,16 +61,19 @@ class TicketsClient:
             hold_id=order.hold_id, order_id=order.id, holder_name=order.customer.full_name
         )
         try:
-            return (await self._tickets.IssueTickets(request)).tickets
+            tickets = (await self._tickets.IssueTickets(request)).tickets
         except RemoteError as error:
             if error.reason in _NO_TICKETS:
                 raise TicketsRefused(error.reason) from error
             raise
+        if not any(ticket.state == ticket_pb2.TICKET_STATE_ISSUED for ticket in tickets):
+            raise TicketsRefused("TICKETS_TAKEN_BACK")
+        return tickets
 
-    async def cancel(self, order_id: str) -> None:
-        """Take an order's tickets back."""
+    async def cancel(self, order: Order) -> None:
+        """Take an order's tickets back, those included that are just being issued."""
         await self._tickets.CancelTickets(
-            ticket_service_pb2.CancelTicketsRequest(order_id=order_id)
+            ticket_service_pb2.CancelTicketsRequest(order_id=order.id, hold_id=order.hold_id)
         )
 
     async def tickets(self, order_id: str) -> Sequence[ticket_pb2.Ticket]:

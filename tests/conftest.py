@@ -8,8 +8,8 @@ import pytest
 
 from deploy.local import postgres as embedded
 from deploy.local.certificates import ensure_certificates
+from deploy.local.environment import SERVICES
 from tests.support.rabbitmq import url_for_tests
-from tests.support.services import SERVICES
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,13 @@ _PORT_ATTEMPTS = 1000
 
 
 def given() -> dict[str, str]:
-    """What is set: `.env` in the project's folder, and over it the environment."""
-    variables = _dotenv(ROOT / ".env")
-    variables.update({k: v for k, v in os.environ.items() if k.startswith(PREFIX) and v})
-    return variables
+    """What is set: `.env` in the project's folder, and over it the environment.
+
+    `TESSERA_ENV_FILE` names another file; an empty variable takes back what the file says.
+    """
+    variables = _dotenv(Environment().path("ENV_FILE", str(ROOT / ".env")))
+    variables.update({k: v for k, v in os.environ.items() if k.startswith(PREFIX)})
+    return {name: value for name, value in variables.items() if value}
 
 
 def complete(variables: Mapping[str, str]) -> dict[str, str]:

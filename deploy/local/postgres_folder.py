@@ -110,7 +110,7 @@ async def stop_leftover(cluster: Path) -> None:
 async def _gone(pid: int, cluster: Path, timeout_s: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
-            while _serves(pid, cluster):  # noqa: ASYNC110 - not our child: nothing tells us
+            while _serves(pid, cluster):
                 await asyncio.sleep(_POLL_S)
 
 

@@ -27,6 +27,10 @@ class AmountTooSmall(FailedPrecondition):
     """The total is below what can be charged to a card in this currency."""
 
 
+class AmountTooLarge(FailedPrecondition):
+    """The total is above what can be charged to a card."""
+
+
 class UnchargeableAmount(FailedPrecondition):
     """Card payments in this currency end in a zero; choose a rounder price."""
 

@@ -311,7 +311,7 @@ async def _refund(database: Database, provider: PaymentProvider, payment: Paymen
 
 
 async def _take_back(database: Database, tickets: TicketsClient, order: Order) -> None:
-    await tickets.cancel(order.id)
+    await tickets.cancel(order)
     async with database.begin() as tx:
         await _lock(tx, order.id)
         await orders.set_fulfilment(tx, order.id, Fulfilment.TAKEN_BACK)

@@ -7,6 +7,7 @@ import stripe
 
 from kit.money import Money
 from payment_service.payments.domain import (
+    AmountTooLarge,
     AmountTooSmall,
     Intent,
     InvalidSignature,
@@ -28,6 +29,7 @@ _MINIMUM = {
     "EUR": 50, "GBP": 30, "HKD": 400, "HUF": 17500, "INR": 50, "JPY": 50, "MXN": 1000, "MYR": 200,
     "NOK": 300, "NZD": 50, "PLN": 200, "RON": 200, "SEK": 300, "SGD": 50, "THB": 1000, "USD": 50,
 }  # fmt: skip
+_MAXIMUM = 99_999_999  # eight digits, as the same page says of most currencies
 # https://docs.stripe.com/currencies#special-cases: Stripe writes these with two more decimals.
 _TWO_MORE_DECIMALS = frozenset({"ISK", "UGX"})
 # Stripe takes these with three decimals, of which the last is zero.
@@ -69,7 +71,8 @@ class StripeProvider:
             raise AmountTooSmall(
                 f"The least that can be charged to a card is {Money(currency_code, least)}."
             )
-        stripe_amount(currency_code, minor)
+        if stripe_amount(currency_code, minor) > _MAXIMUM:
+            raise AmountTooLarge
 
     async def create(self, payment: Payment) -> Intent:
         intent = await _call(

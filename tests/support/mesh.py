@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
+import psutil
 
 from deploy.local.environment import free_port
 from kit.service import ROOT
@@ -41,6 +41,7 @@ class LocalMesh:
             "TESSERA_HTTP_PORT": str(self._port),
             "TESSERA_STRIPE_SANDBOX_PORT": str(self._stripe_port),
             "TESSERA_DURABLE": "no",
+            "TESSERA_ENV_FILE": os.devnull,  # a developer's own settings are not a test's
             **(settings or {}),
         }
         self._process: asyncio.subprocess.Process | None = None

@@ -126,7 +126,7 @@ class RabbitNode:
                 await process.wait()
         self._processes.clear()
         async with asyncio.timeout(STOP_TIMEOUT_S):
-            while self._ports and _listens(self._ports[0]):  # noqa: ASYNC110 - nothing tells us
+            while self._ports and _listens(self._ports[0]):
                 await asyncio.sleep(_POLL_S)
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 import pytest
 
 from deploy.local.environment import complete, free_port

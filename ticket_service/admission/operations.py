@@ -23,6 +23,8 @@ async def issue_tickets(
 ) -> list[Ticket]:
     """Convert a hold into an order's tickets; the same order again gets the same tickets.
 
+    That may be cancelled ones or none, after `cancel_tickets`.
+
     The stock of a hold that expired or was released is taken again, if it is there.
 
     Raises:
@@ -45,9 +47,19 @@ async def issue_tickets(
         return await store.list_tickets(tx, order_id)
 
 
-async def cancel_tickets(database: Database, order_id: str) -> list[Ticket]:
-    """Take an order's tickets back and return their stock. Twice is the same as once."""
+async def cancel_tickets(database: Database, order_id: str, hold_id: str) -> list[Ticket]:
+    """Take an order's tickets back and return their stock. Twice is the same as once.
+
+    A hold that has no tickets yet is given up in the order's name: an issue that is still on its
+    way finds it there, and issues nothing.
+    """
     async with database.begin() as tx:
+        hold = await hold_store.get_hold(tx, hold_id, lock=True)
+        if hold and hold.order_id is None and hold.state is not HoldState.CONVERTED:
+            gone = HoldState.EXPIRED if hold.state is HoldState.EXPIRED else HoldState.RELEASED
+            await hold_store.set_state(tx, hold_id, gone, order_id)
+            if hold.state is HoldState.ACTIVE:
+                await hold_store.return_stock(tx, hold.quantities)
         freed = await store.cancel_tickets(tx, order_id)
         if freed:
             await hold_store.return_stock(tx, freed)

@@ -51,7 +51,7 @@ class Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
     async def CancelTickets(
         self, request: ticket_service_pb2.CancelTicketsRequest, _context: Context
     ) -> ticket_service_pb2.CancelTicketsResponse:
-        found = await operations.cancel_tickets(self._database, request.order_id)
+        found = await operations.cancel_tickets(self._database, request.order_id, request.hold_id)
         return ticket_service_pb2.CancelTicketsResponse(tickets=[ticket_proto(t) for t in found])
 
     async def GetEventStatistics(

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import func, select
 from tessera.payment.v1.messages_pb2 import PaymentSucceeded
+from tessera.ticket.v1.ticket_service_pb2 import CheckIn
 
 from kit import outbox
-from kit.broker import BrokerUnavailable
+from kit.broker import BrokerUnavailable, Unroutable
 from kit.database import Database, ensure_database, new_metadata, service_url
 from tests.integration.kit.support import PATIENCE_S, Bench, Recorder, Server, eventually
 
@@ -154,6 +155,23 @@ async def relayed(database: Database, bench: Bench) -> bool:
     except BrokerUnavailable:
         return False
     return await stored(database) == 0
+
+
+async def test_a_message_that_no_queue_takes_keeps_no_other_waiting(
+    bench: Bench, database: Database
+) -> None:
+    bench.routing_key = OUTBOX_KEY
+    recorder = Recorder()
+    await bench.broker().consume(bench.queue(), recorder)
+    async with database.begin() as tx:
+        await outbox.add(tx, CheckIn())  # `check.in`: nobody listens
+    await announce(database, "ord_1")
+
+    with pytest.raises(Unroutable):
+        await outbox.relay(database, bench.observer)
+
+    assert json.loads((await recorder.next()).body)["order_id"] == "ord_1"
+    assert await stored(database) == 1
 
 
 async def test_two_relays_at_once_lose_nothing(bench: Bench, database: Database) -> None:

@@ -109,7 +109,7 @@ async def test_a_killed_tessera_leaves_no_server_and_loses_nothing(tmp_path: Pat
         process.wait()
     if sys.platform == "linux":  # elsewhere the next start ends it
         async with asyncio.timeout(30):
-            while (tmp_path / "cluster" / "postmaster.pid").exists():  # noqa: ASYNC110 - not ours
+            while (tmp_path / "cluster" / "postmaster.pid").exists():
                 await asyncio.sleep(0.02)
     async with await postgres.start(tmp_path) as server:
         assert await read(server.url) == "committed"

@@ -49,7 +49,7 @@ def listens(url: str) -> bool:
 
 async def until_gone(url: str) -> None:
     async with asyncio.timeout(30):
-        while listens(url):  # noqa: ASYNC110 - not our child: nothing tells us
+        while listens(url):
             await asyncio.sleep(0.05)
 
 

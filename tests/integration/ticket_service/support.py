@@ -143,9 +143,9 @@ class Shop:
         request = issue(hold_id, order_id)
         return list((await self.internal.tickets.IssueTickets(request)).tickets)
 
-    async def take_back(self, order_id: str) -> list[ticket_pb2.Ticket]:
+    async def take_back(self, order_id: str, hold_id: str = "hold_none") -> list[ticket_pb2.Ticket]:
         """Cancel an order's tickets."""
-        request = ticket_service_pb2.CancelTicketsRequest(order_id=order_id)
+        request = ticket_service_pb2.CancelTicketsRequest(order_id=order_id, hold_id=hold_id)
         return list((await self.internal.tickets.CancelTickets(request)).tickets)
 
     async def scan(self, by: Metadata, code: str, **fields: Any) -> ticket_service_pb2.CheckIn:

@@ -176,6 +176,18 @@ async def test_tickets_are_taken_back_once(shop: Shop, organizer: Organizer) -> 
     assert await shop.remaining(published.id) == [10]
 
 
+async def test_an_issue_that_comes_after_its_take_back_issues_nothing(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer)
+    held, order_id = await shop.hold(published, 4), new_order_id()
+    assert await shop.take_back(order_id, held.id) == []
+    assert await shop.remaining(published.id) == [10]
+    assert await shop.issue(held.id, order_id) == []
+    assert await shop.take_back(order_id, held.id) == []
+    assert await shop.remaining(published.id) == [10]
+
+
 async def test_taking_back_what_was_never_issued_is_nothing(shop: Shop) -> None:
     assert await shop.take_back(new_order_id()) == []
 
