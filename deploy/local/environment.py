@@ -1,13 +1,15 @@
 """The settings of a mesh on one machine: what is given, and defaults for the rest."""
 
+import fcntl
 import json
 import os
-import random
 import secrets
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from deploy.local import postgres_folder
 from deploy.local.certificates import ensure_certificates
@@ -17,6 +19,7 @@ from kit.settings import PREFIX, Environment, InvalidSetting
 SERVICES = ("user_service", "ticket_service", "payment_service", "notification_service")
 LOCAL = "127.0.0.1"
 _PORT_ATTEMPTS = 1000
+_claimed_ports: list[IO[str]] = []  # locked until this process ends
 
 
 def given() -> dict[str, str]:
@@ -100,15 +103,21 @@ def check_port(setting: str, host: str, port: int) -> None:
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago, and stays so while its server is restarted.
+    """A loopback port that nobody uses, and no other process of ours is given while this one lives.
 
     The kernel hands out those from 32768 (Linux) or 49152 up, as the near end of any connection.
     """
+    folder = Path(tempfile.gettempdir()) / f"tessera-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
     for _ in range(_PORT_ATTEMPTS):
-        port = random.randrange(20_000, 32_000)  # noqa: S311  # no secret
+        port = 20_000 + secrets.randbelow(12_000)
+        claim = (folder / str(port)).open("w")
         with socket.socket() as probe, suppress(OSError):
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
             probe.bind((LOCAL, port))
+            _claimed_ports.append(claim)
             return port
+        claim.close()
     raise InvalidSetting("There is no free port between 20000 and 32000 on this machine.")
 
 

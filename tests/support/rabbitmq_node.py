@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 import aio_pika
 
 from deploy.local import die_with_parent
+from deploy.local.environment import free_port
 
 START_TIMEOUT_S = 90.0
 INSTALL_TIMEOUT_S = 300.0
@@ -56,7 +56,7 @@ class RabbitNode:
         script = find_script()
         attempts = 1 if self._ports else _ATTEMPTS  # somebody may take a port before the node does
         while True:
-            self._ports = self._ports or (_free_port(), _free_port(), _free_port())
+            self._ports = self._ports or (free_port(), free_port(), free_port())
             try:
                 await self._start(script)
             except RabbitMQUnavailable:
@@ -138,18 +138,6 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    """A free port that stays ours while a killed node is down.
-
-    The kernel hands out those from 32768 (Linux) or 49152 up, as the near end of any connection.
-    """
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _write_settings(directory: Path, script: Path, vhosts: Sequence[str], port: int) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import stripe
 
+from deploy.local.environment import free_port
 from deploy.local.stripe_sandbox import load_keys
 from tests.integration.stripe_sandbox.support import (
     Sandbox,
     Shop,
-    free_port,
     running,
     served,
     settings,

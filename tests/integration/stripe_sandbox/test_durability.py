@@ -13,11 +13,11 @@ import httpx
 import pytest
 import stripe
 
+from deploy.local.environment import free_port
 from deploy.local.stripe_sandbox import build_app, load_keys
 from tests.integration.stripe_sandbox.support import (
     Sandbox,
     Shop,
-    free_port,
     running,
     served,
     settings,

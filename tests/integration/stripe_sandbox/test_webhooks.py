@@ -5,10 +5,10 @@ from pathlib import Path
 
 import stripe
 
+from deploy.local.environment import free_port
 from tests.integration.stripe_sandbox.support import (
     Sandbox,
     Shop,
-    free_port,
     running,
     served,
     settings,
