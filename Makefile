@@ -51,7 +51,6 @@ contract:
 	@$(BIN)/buf lint build/image.binpb --config buf.yaml
 	@$(BIN)/python protos/generate.py --image-of $(BASE) build/base.binpb
 	@$(BIN)/buf breaking build/image.binpb --against build/base.binpb --config buf.yaml
-
 	@$(BIN)/python protos/describe.py --check
 
 migrations:

@@ -5,8 +5,13 @@ import sys
 from granian import Granian
 from granian.constants import Interfaces
 
+from gateway import contract
+from gateway.routes import routes
 from gateway.settings import Settings
+from kit.auth import GATEWAY
+from kit.rpc_client import Mesh
 from kit.settings import Environment, InvalidSetting
+from kit.tls import Identity
 
 _GRACE_S = 5
 _BACKLOG = 4096
@@ -16,8 +21,11 @@ _MAX_CONNECTIONS = 16_384
 
 def main() -> None:
     """Serve until SIGINT or SIGTERM; the requests at work are answered first."""
+    environment = Environment()
     try:
-        settings = Settings.load(Environment())
+        settings = Settings.load(environment)
+        mesh = Mesh(environment, Identity.load(environment.path("TLS_DIR"), GATEWAY))
+        mesh.check({route.service for route in routes(contract.methods())})
     except InvalidSetting as error:
         sys.exit(str(error))
     Granian(

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.datastructures import URLPath
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,6 +29,10 @@ async def _nothing() -> None:
     pass
 
 
+async def _to_docs(_request: Request) -> Response:
+    return RedirectResponse("/docs")
+
+
 def build_app(
     settings: Settings,
     mesh: Mesh,
@@ -41,6 +47,7 @@ def build_app(
     endpoints = [Endpoint(route, mesh, verifier, settings.call_timeout_s) for route in table]
     document = openapi.document(table, settings.image)
     pages = {
+        "/": _to_docs,
         "/healthz": healthz,
         "/readyz": Readiness(mesh, (route.service for route in table)).readyz,
         "/openapi.json": openapi.page(document),

@@ -11,10 +11,13 @@ from tessera.rest.v1 import rest_pb2
 from gateway import contract
 from gateway.mesh import Mesh
 from gateway.routes import Route
+from kit import telemetry
 from kit.batching import Batcher
 from kit.rpc_errors import from_proto
+from kit.validation import validate
 
 MAX_WAITING = 5000
+MAX_NAMED = 20
 
 
 class Batches:
@@ -24,27 +27,37 @@ class Batches:
         options = batch_of(route.rpc)
         self._mesh = mesh
         self._service = route.service
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout_s / 2  # the other half may pass in line
         self._by = options.by
         self._rpc = route.rpc.containing_service.methods_by_name[options.method]
         self._request = contract.message_class(self._rpc.input_type)
         self._callable: grpc.aio.UnaryUnaryMultiCallable[Any, Any] | None = None
-        self._batcher: Batcher[str, Message, Message] = Batcher(
-            self._call, max_batch=options.max_size, max_waiting=MAX_WAITING
+        self._batcher: Batcher[str, tuple[Message, str], Message] = Batcher(
+            self._call,
+            max_batch=options.max_size,
+            max_waiting=MAX_WAITING,
+            max_wait_s=timeout_s / 2,
         )
 
     async def call(self, message: Message) -> Message:
         """The answer to one call.
 
         Raises:
+            InvalidRequest: the call breaks the contract's rules.
             TooManyWaiting: more wait than can be answered in time.
             TesseraError: the service refused this call, or did not answer the batch.
         """
-        return await self._batcher.submit(getattr(message, self._by), message)
+        validate(message)  # alone: what is too large must not fail what it would travel with
+        asked = (message, telemetry.request_id.get())
+        return await self._batcher.submit(getattr(message, self._by), asked)
 
-    async def _call(self, _key: str, messages: Sequence[Message]) -> list[Message | Exception]:
+    async def _call(
+        self, _key: str, asked: Sequence[tuple[Message, str]]
+    ) -> list[Message | Exception]:
+        # Some of the requests, so that the service's log can be searched for them.
+        telemetry.request_id.set(",".join(request_id for _, request_id in asked[:MAX_NAMED]))
         request: Any = self._request()
-        request.requests.extend(messages)
+        request.requests.extend(message for message, _ in asked)
         answer = await self._rpc_callable()(request, timeout=self._timeout_s)
         return [_result(result) for result in answer.results]
 

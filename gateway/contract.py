@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import tessera
+from buf.validate import validate_pb2
 from google.protobuf.descriptor import (
     Descriptor,
     EnumDescriptor,
@@ -20,6 +21,7 @@ HTTP_BODY = "google.api.HttpBody"
 EMPTY = "google.protobuf.Empty"
 TIMESTAMP = "google.protobuf.Timestamp"
 UPDATE_MASK = "update_mask"
+MAX_ITEMS = 200  # of a list whose rule names no limit
 
 # JSON numbers are doubles in most languages: integers beyond 32 bits are strings, as in proto JSON.
 LONG_INTEGERS = {
@@ -51,6 +53,12 @@ def header_of(field: FieldDescriptor) -> str:
     """The HTTP request header that fills the field, or nothing."""
     header: str = field.GetOptions().Extensions[rest_pb2.header]
     return header
+
+
+def max_items(field: FieldDescriptor) -> int:
+    """How many elements a list may have, by its validation rule."""
+    rules = field.GetOptions().Extensions[validate_pb2.field].repeated
+    return int(rules.max_items) if rules.HasField("max_items") else MAX_ITEMS
 
 
 def message_of(field: FieldDescriptor) -> Descriptor:

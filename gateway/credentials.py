@@ -26,7 +26,7 @@ async def authorize(access: access_pb2.Access, authorization: str, verifier: Tok
     token = auth.bearer(authorization)
     if token.startswith(auth.ORDER_TOKEN_PREFIX):
         if not access.order_token:
-            raise auth.InvalidToken
+            raise auth.InvalidToken(auth.WRONG_ORDER_TOKEN)
         return
     user = await verifier.verify(token) if token else None
     auth.check(access, Caller(auth.GATEWAY, user), order_id="")

@@ -24,6 +24,7 @@ from gateway.contract import (
     enum_of,
     is_map,
     is_message,
+    max_items,
     message_class,
     message_of,
 )
@@ -109,14 +110,18 @@ def decoder(field: FieldDescriptor) -> Decode:
     if is_map(field):
         return _map_decoder(message_of(field).fields_by_name["value"])
     if field.is_repeated:
-        return _list_decoder(decode)
+        return _list_decoder(decode, max_items(field))
     return decode
 
 
-def _list_decoder(decode: Decode) -> Decode:
+def _list_decoder(decode: Decode, most: int) -> Decode:
+    """A list that is too long is refused before anything looks at each of its elements."""
+
     def decode_list(value: Any, path: str, violations: Violations) -> Any:
         if not isinstance(value, list):
             return violations.refuse(path, "is not a list")
+        if len(value) > most:
+            return violations.refuse(path, f"has more than {most} elements")
         return [decode(one, f"{path}[{index}]", violations) for index, one in enumerate(value)]
 
     return decode_list

@@ -12,10 +12,14 @@ from starlette.responses import Response
 
 from gateway import problems
 from gateway.binding import MalformedJson
+from gateway.health import NotReady
 from gateway.routes import RouteNotFound
 from gateway.transcoding import Page
 from kit import auth
 from kit.errors import DeadlineExceeded, Internal, InvalidRequest, TesseraError, Unavailable
+from kit.idempotency import IdempotencyKeyInUse, IdempotencyKeyReused
+from kit.paging import InvalidPageToken
+from kit.patch import FieldNotNullable
 
 _HEADERS = {
     "Cache-Control": "public, max-age=300",
@@ -37,7 +41,12 @@ _GENERAL: tuple[type[TesseraError], ...] = (
     problems.BodyTooLarge,
     problems.UriTooLong,
     problems.UnsupportedMediaType,
+    InvalidPageToken,
+    FieldNotNullable,
+    IdempotencyKeyReused,
+    IdempotencyKeyInUse,
     Internal,
+    NotReady,
     Unavailable,
     DeadlineExceeded,
 )

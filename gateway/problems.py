@@ -1,5 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457)."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -92,7 +93,7 @@ def problem_response(error: TesseraError) -> Response:
 def _problem(error: TesseraError, status: int) -> dict[str, Any]:
     problem: dict[str, Any] = {
         "type": f"/docs#{error.reason}",
-        "title": error.reason.replace("_", " ").capitalize(),
+        "title": _title(error.reason),
         "status": status,
         "detail": error.message,
         "instance": telemetry.request_id.get(),
@@ -106,6 +107,12 @@ def _problem(error: TesseraError, status: int) -> dict[str, Any]:
     if error.metadata:
         problem["metadata"] = error.metadata
     return problem
+
+
+def _title(reason: str) -> str:
+    """`MALFORMED_JSON` in words: "Malformed JSON"."""
+    words = reason.replace("_", " ").capitalize()
+    return re.sub("json|pdf|uri", lambda found: found[0].upper(), words, flags=re.IGNORECASE)
 
 
 def _retry_after_s(error: TesseraError) -> str:

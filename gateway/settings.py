@@ -30,7 +30,7 @@ class Settings:
             host=environment.text("HTTP_HOST", "127.0.0.1"),
             port=environment.integer("HTTP_PORT", 8080, high=65535),
             workers=environment.integer("GATEWAY_WORKERS", 1, low=1, high=64),
-            call_timeout_s=environment.integer("CALL_TIMEOUT_S", 10, low=1, high=60),
+            call_timeout_s=environment.integer("CALL_TIMEOUT_SECONDS", 10, low=1, high=60),
             max_body_bytes=environment.integer("MAX_BODY_BYTES", 2**20, low=1024, high=8 * 2**20),
             cors_origins=tuple(origin.strip() for origin in origins if origin.strip()),
             image=environment.path("PROTO_IMAGE", _IMAGE),

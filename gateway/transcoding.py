@@ -17,7 +17,7 @@ from gateway.responses import responder
 from gateway.routes import Route, RouteTable
 from kit import telemetry
 from kit.auth import TokenVerifier
-from kit.errors import Internal, TesseraError
+from kit.errors import FieldViolation, Internal, TesseraError
 
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -44,8 +44,17 @@ class Endpoint:
         authorization = request.headers.get("authorization", "")
         await authorize(self._route.access, authorization, self._verifier)
         message = await self._binding.read(request, path_values)
-        answer = await self._call(message, authorization, request.receive)
+        try:
+            answer = await self._call(message, authorization, request.receive)
+        except TesseraError as error:
+            error.violations = tuple(self._as_sent(each) for each in error.violations)
+            raise
         return self._respond(answer)
+
+    def _as_sent(self, violation: FieldViolation) -> FieldViolation:
+        """Under the name that the client knows: a header's, where one fills the field."""
+        field = self._route.header_fields.get(violation.field, violation.field)
+        return FieldViolation(field, violation.description)
 
 
 class Transcoder:

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kit import telemetry
@@ -15,6 +16,13 @@ Result = TypeVar("Result")
 
 Work = Callable[[Key, Sequence[Request]], Awaitable[Sequence[Result | Exception]]]
 Abandon = Callable[[Sequence[Result]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Request, Result]):
+    request: Request
+    answer: "asyncio.Future[Result]"
+    since: float  # on the event loop's clock
 
 
 class TooManyWaiting(Unavailable):
@@ -35,19 +43,21 @@ class Batcher(Generic[Key, Request, Result]):
         abandon: "Abandon[Result] | None" = None,
         max_batch: int,
         max_waiting: int,
+        max_wait_s: float = 10,
     ) -> None:
         self._work = work
         self._abandon = abandon
         self._max_batch = max_batch
         self._max_waiting = max_waiting
-        self._lines: dict[Key, deque[tuple[Request, asyncio.Future[Result]]]] = {}
+        self._max_wait_s = max_wait_s
+        self._lines: dict[Key, deque[_Waiting[Request, Result]]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, key: Key, request: Request) -> Result:
         """The request's result, once its batch is done.
 
         Raises:
-            TooManyWaiting: the line of this key is full.
+            TooManyWaiting: the line of this key is full, or does not move.
         """
         line = self._lines.get(key)
         if line is None:
@@ -58,35 +68,47 @@ class Batcher(Generic[Key, Request, Result]):
             task.add_done_callback(self._running.discard)
         elif len(line) >= self._max_waiting:
             raise TooManyWaiting
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        line.append((request, answer))
-        return await answer
+        loop = asyncio.get_running_loop()
+        waiting: _Waiting[Request, Result] = _Waiting(request, loop.create_future(), loop.time())
+        line.append(waiting)
+        return await waiting.answer
 
-    async def _serve(self, key: Key, line: deque[tuple[Request, asyncio.Future[Result]]]) -> None:
+    async def _serve(self, key: Key, line: deque[_Waiting[Request, Result]]) -> None:
         while line:
             batch = [line.popleft() for _ in range(min(len(line), self._max_batch))]
-            batch = [(request, answer) for request, answer in batch if not answer.done()]
-            if batch:
+            if batch := [waiting for waiting in batch if self._is_worth_it(waiting)]:
                 await self._do(key, batch)
         del self._lines[key]
 
-    async def _do(self, key: Key, batch: list[tuple[Request, asyncio.Future[Result]]]) -> None:
+    def _is_worth_it(self, waiting: _Waiting[Request, Result]) -> bool:
+        """Whether the caller is still there, and will be when the batch is done."""
+        if waiting.answer.done():
+            return False
+        if asyncio.get_running_loop().time() - waiting.since > self._max_wait_s:
+            waiting.answer.set_exception(TooManyWaiting())
+            return False
+        return True
+
+    async def _do(self, key: Key, batch: list[_Waiting[Request, Result]]) -> None:
+        results: Sequence[Result | Exception]
         try:
-            results = await self._work(key, [request for request, _ in batch])
+            results = await self._work(key, [waiting.request for waiting in batch])
+        except asyncio.CancelledError:  # a call that was under way when its channel closed
+            results = [Unavailable()] * len(batch)
         except Exception as error:
             results = [error] * len(batch)
         if len(results) != len(batch):
             mismatch = RuntimeError(f"{len(batch)} requests got {len(results)} results")
             results = [mismatch] * len(batch)
         abandoned: list[Result] = []
-        for (_, answer), result in zip(batch, results, strict=True):
+        for waiting, result in zip(batch, results, strict=True):
             if isinstance(result, Exception):
-                if not answer.done():
-                    answer.set_exception(result)
-            elif answer.done():
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(result)
+            elif waiting.answer.done():
                 abandoned.append(result)
             else:
-                answer.set_result(result)
+                waiting.answer.set_result(result)
         if abandoned and self._abandon:
             try:
                 await self._abandon(abandoned)

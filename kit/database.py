@@ -98,10 +98,11 @@ def _is_passing(error: DBAPIError) -> bool:
     """Whether the same transaction may well succeed later: the server said so, by its SQLSTATE.
 
     https://www.postgresql.org/docs/18/errcodes-appendix.html: 08 connections, 40 rollbacks such as
-    a deadlock, 53 resources such as a full disk, 57P the server is starting or stopping.
+    a deadlock, 53 resources such as a full disk, 57P the server is starting or stopping, 57014 and
+    55P03 a statement or a lock took too long.
     """
     state = str(getattr(error.orig, "sqlstate", None) or "")
-    return state.startswith(("08", "40", "53", "57P"))
+    return state.startswith(("08", "40", "53", "57P", "57014", "55P03"))
 
 
 def signal(tx: Transaction, name: str) -> None:

@@ -1,7 +1,7 @@
 """Calls to other services: mTLS, a deadline on every call, and errors as data."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -79,12 +79,20 @@ class Mesh:
         """The channel to a service, by its name: `ticket_service`."""
         if service not in self._channels:
             self._channels[service] = grpc.aio.secure_channel(
-                self._environment.text(f"{service.upper()}_ADDRESS"),
+                self._address(service),
                 self._identity.channel_credentials(),
                 options=[*OPTIONS, ("grpc.ssl_target_name_override", service)],
                 interceptors=[_Outgoing()],
             )
         return self._channels[service]
+
+    def check(self, services: Iterable[str]) -> None:
+        """Raise InvalidSetting for a service whose address is not set."""
+        for service in services:
+            self._address(service)
+
+    def _address(self, service: str) -> str:
+        return self._environment.text(f"{service.upper()}_ADDRESS")
 
     async def close(self) -> None:
         """Close every channel."""

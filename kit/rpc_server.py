@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import grpc.aio
-import protovalidate
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
@@ -17,12 +16,13 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from kit import auth, telemetry
-from kit.errors import FieldViolation, Internal, InvalidRequest, TesseraError
+from kit.errors import Internal, TesseraError
 from kit.idempotency import Answered
 from kit.rpc_client import DEFAULT_TIMEOUT_S, OPTIONS, deadline
 from kit.rpc_errors import to_status
 from kit.settings import InvalidSetting
 from kit.tls import Identity
+from kit.validation import validate
 
 Behaviour = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
 
@@ -43,7 +43,7 @@ class Guard:
         if token.startswith(auth.ORDER_TOKEN_PREFIX):
             order_id = self.order_of(token)
             if not order_id:
-                raise auth.InvalidToken
+                raise auth.InvalidToken(auth.WRONG_ORDER_TOKEN)
             return auth.Caller(service, order_id=order_id)
         user = await self.verifier.verify(token) if token else None
         return auth.Caller(service, user)
@@ -103,52 +103,6 @@ def _guarded(method: MethodDescriptor, behaviour: Behaviour, guard: Guard) -> Be
         return await context.abort_with_status(to_status(failure))
 
     return run
-
-
-_validator = protovalidate.Validator()
-
-
-def validate(request: Message) -> None:
-    """Enforce the protos' validation rules.
-
-    Raises:
-        InvalidRequest: with every violated rule.
-    """
-    found = _validator.collect_violations(request)
-    violations = tuple(
-        FieldViolation(_path(violation), violation.proto.message) for violation in found
-    )
-    if b"\0" in request.SerializeToString():
-        violations += tuple(
-            FieldViolation(path, "must not contain the character U+0000")
-            for path in _with_nul(request)
-        )
-    if not violations:
-        return
-    first = violations[0]
-    raise InvalidRequest(f"{first.field}: {first.description}", violations=violations)
-
-
-def _path(violation: Any) -> str:
-    """`items[0].quantity`."""
-    path = ""
-    for element in violation.proto.field.elements:
-        path += f".{element.field_name}" if path else element.field_name
-        if element.subscript is not None and element.subscript.field == "index":
-            path += f"[{element.subscript.value}]"
-    return path
-
-
-def _with_nul(message: Message, prefix: str = "") -> Iterator[str]:
-    """The paths of the strings that PostgreSQL cannot store, for they contain U+0000."""
-    for field, value in message.ListFields():
-        values = value if field.is_repeated else (value,)
-        for index, single in enumerate(values):
-            path = f"{prefix}{field.name}" + (f"[{index}]" if field.is_repeated else "")
-            if isinstance(single, Message):
-                yield from _with_nul(single, f"{path}.")
-            elif isinstance(single, str) and "\0" in single:
-                yield path
 
 
 def _method(name: str) -> MethodDescriptor:

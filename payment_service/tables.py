@@ -61,6 +61,7 @@ orders = Table(
     Index("ix_orders_next_attempt_at", "next_attempt_at"),
     Index("ix_orders_organizer_id", "organizer_id", "id"),
     Index("ix_orders_event_id", "event_id", "id"),
+    Index("ix_orders_customer_email", text("lower(customer_email)"), "id"),
 )
 
 order_lines = Table(

@@ -156,7 +156,7 @@ class _Demo:
         for _ in range(2):
             scan = {"ticket_code": ticket["code"], "event_id": event["id"]}
             checked = self._call("POST", "/v1/check_ins", scan, admin)
-            print(f"     {checked['result']} {checked.get('reason', '')}")
+            print("    ", checked["result"], checked.get("reason", ""), end="\n")
         self._say("The organizer looks at the figures")
         found = self._call("GET", f"/v1/events/{event['id']}/insights", None, admin)
         print(

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import secrets
 import socket
 import tempfile
@@ -26,9 +27,15 @@ def given() -> dict[str, str]:
     """What is set: `.env` in the project's folder, and over it the environment.
 
     `TESSERA_ENV_FILE` names another file; an empty variable takes back what the file says.
+
+    Raises:
+        InvalidSetting: a name is misspelt.
     """
     variables = _dotenv(Environment().path("ENV_FILE", str(ROOT / ".env")))
     variables.update({k: v for k, v in os.environ.items() if k.startswith(PREFIX)})
+    known = set(re.findall(rf"\b{PREFIX}[A-Z_]+", (ROOT / ".env.example").read_text()))
+    if unknown := sorted(set(variables) - known):
+        raise InvalidSetting(f"{unknown[0]} is not a setting; .env.example lists all.")
     return {name: value for name, value in variables.items() if value}
 
 

@@ -37,11 +37,7 @@ _THREE_DECIMALS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 
 # https://docs.stripe.com/error-codes: refusals that pass when the other request is through.
 _PASSING = frozenset({"lock_timeout", "idempotency_key_in_use"})
-_REFUND_STATES = {
-    "succeeded": RefundState.SUCCEEDED,
-    "failed": RefundState.FAILED,
-    "canceled": RefundState.FAILED,
-}
+_NO_REFUND = frozenset({"failed", "canceled"})  # tried, and the money is still here
 
 
 class StripeProvider:
@@ -115,7 +111,14 @@ class StripeProvider:
         about = {"refund_id": refund.id}
         found = await _call(self._client.v1.refunds.list_async({"payment_intent": provider_id}))
         # An earlier attempt may have had its effect, whatever was heard of it.
-        made = next((old for old in found.data if old.to_dict()["metadata"] == about), None)
+        made = next(
+            (
+                old
+                for old in found.data
+                if old.to_dict()["metadata"] == about and old.status not in _NO_REFUND
+            ),
+            None,
+        )
         if made is None:
             made = await _call(
                 self._client.v1.refunds.create_async(
@@ -123,7 +126,10 @@ class StripeProvider:
                     options={"idempotency_key": refund.idempotency_key},
                 )
             )
-        return made.id, _REFUND_STATES.get(made.status or "", RefundState.PENDING)
+        if made.status in _NO_REFUND:
+            raise PaymentProviderUnavailable("The refund failed.", key_is_spent=True)
+        is_through = made.status == "succeeded"
+        return made.id, RefundState.SUCCEEDED if is_through else RefundState.PENDING
 
     def verify(self, payload: bytes, signature: str) -> Report:
         try:

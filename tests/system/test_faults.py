@@ -158,6 +158,7 @@ async def test_without_rabbitmq_sales_go_on_and_each_receipt_follows_once(tmp_pa
         await mesh.start()
         event = await (await Shop.open(mesh)).event()
         await _mail(mesh, await _sell(mesh, event))
+        await node.settle()
         await node.kill()
         sold = [await _sell(mesh, event) for _ in range(3)]
         assert not any(mesh.mails_about(order["code"]) for order in sold)

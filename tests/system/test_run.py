@@ -158,7 +158,7 @@ async def test_a_port_in_use_is_named(tmp_path: Path, setting: str) -> None:
         ("TESSERA_SECRET_KEY", "short"),
         ("TESSERA_SUPERADMIN_PASSWORD", "short"),
         ("TESSERA_HOLD_SECONDS", "-1"),
-        ("TESSERA_CALL_TIMEOUT_S", "soon"),
+        ("TESSERA_CALL_TIMEOUT_SECONDS", "soon"),
         ("TESSERA_TLS_DIR", "/nowhere"),
     ],
 )

@@ -12,7 +12,6 @@ from kit import money
 from kit.errors import FailedPrecondition, InvalidArgument, NotFound
 
 MAX_TICKET_TYPES = 100
-MAX_STOCK = 1_000_000
 DEFAULT_MAX_PER_ORDER = 10
 
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 from kit.errors import FailedPrecondition, InvalidArgument, NotFound, TesseraError
 from ticket_service.catalog.domain import TicketTypeNotFound
 
+MAX_TICKETS = 200  # of one hold: what one mail and one PDF can carry
+
 
 class HoldNotFound(NotFound):
     """There is no such hold."""
@@ -146,6 +148,8 @@ def price(
         SoldOut: the first request that does not.
     """
     check_distinct(requests)
+    if sum(request.quantity for request in requests) > MAX_TICKETS:
+        raise TooManyTickets.of("items", f"One order may take at most {MAX_TICKETS} tickets.")
     items = []
     for position, request in enumerate(requests):
         found = stock.get(request.ticket_type_id)

@@ -8,13 +8,13 @@ from typing import Any
 import grpc.aio
 from tessera.ticket.v1 import hold_pb2, hold_service_pb2, hold_service_pb2_grpc
 
-from kit import auth, clock, idempotency
+from kit import auth, clock, idempotency, telemetry
 from kit.batching import Batcher
 from kit.database import Database
-from kit.errors import TesseraError
+from kit.errors import Internal, TesseraError
 from kit.proto_money import to_proto
 from kit.rpc_errors import to_proto as to_error_proto
-from kit.rpc_server import validate
+from kit.validation import validate
 from ticket_service.catalog.rpc import event_proto
 from ticket_service.holds import operations
 from ticket_service.holds.domain import Hold, HoldRequest
@@ -62,6 +62,9 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
             answer = await self._batcher.submit(request.event_id, _asked(request))
         except TesseraError as error:
             return hold_service_pb2.BatchCreateHoldsResult(error=to_error_proto(error))
+        except Exception:  # the others of the batch have their holds all the same
+            telemetry.log.exception("hold failed")
+            return hold_service_pb2.BatchCreateHoldsResult(error=to_error_proto(Internal()))
         return hold_service_pb2.BatchCreateHoldsResult(hold=hold_proto(answer.hold))
 
     async def GetHold(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CTE, Integer, Text, cast, func, insert, select, update
+from sqlalchemy import CTE, Integer, Row, Text, cast, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from kit.database import Transaction
@@ -115,14 +115,9 @@ async def insert_holds(
 
 async def find_by_keys(tx: Transaction, keys: Collection[str]) -> dict[str, tuple[Hold, bytes]]:
     """The holds that idempotency keys made before, with their requests' fingerprints, by key."""
-    query = select(holds.c.id, holds.c.idempotency_key, holds.c.fingerprint).where(
-        holds.c.idempotency_key.in_(keys)
-    )
-    found: dict[str, tuple[Hold, bytes]] = {}
-    for row in (await tx.execute(query)).all():
-        if hold := await get_hold(tx, row.id):
-            found[row.idempotency_key] = (hold, row.fingerprint)
-    return found
+    rows = (await tx.execute(select(holds).where(holds.c.idempotency_key.in_(keys)))).all()
+    items = await _items_of(tx, [row.id for row in rows])
+    return {row.idempotency_key: (_hold(row, items[row.id]), row.fingerprint) for row in rows}
 
 
 async def release_all(tx: Transaction, hold_ids: Collection[str]) -> dict[str, int]:
@@ -144,23 +139,7 @@ async def get_hold(tx: Transaction, hold_id: str, *, lock: bool = False) -> Hold
     row = (await tx.execute(query)).first()
     if row is None:
         return None
-    items = (
-        select(hold_items).where(hold_items.c.hold_id == hold_id).order_by(hold_items.c.position)
-    )
-    found = tuple(
-        HoldItem(i.ticket_type_id, i.ticket_type_name, i.quantity, i.unit_price_minor)
-        for i in await tx.execute(items)
-    )
-    return Hold(
-        id=row.id,
-        event_id=row.event_id,
-        state=HoldState(row.state),
-        currency_code=row.currency_code,
-        items=found,
-        expires_at=row.expires_at,
-        created_at=row.created_at,
-        order_id=row.order_id,
-    )
+    return _hold(row, (await _items_of(tx, [hold_id]))[hold_id])
 
 
 async def set_state(
@@ -210,3 +189,30 @@ async def _stock_of(tx: Transaction, changed: CTE) -> dict[str, int]:
         .group_by(hold_items.c.ticket_type_id)
     )
     return {row.ticket_type_id: row.quantity for row in await tx.execute(freed)}
+
+
+async def _items_of(tx: Transaction, hold_ids: Sequence[str]) -> dict[str, list[HoldItem]]:
+    found: dict[str, list[HoldItem]] = {hold_id: [] for hold_id in hold_ids}
+    query = (
+        select(hold_items)
+        .where(hold_items.c.hold_id.in_(hold_ids))
+        .order_by(hold_items.c.hold_id, hold_items.c.position)
+    )
+    for row in await tx.execute(query) if hold_ids else ():
+        found[row.hold_id].append(
+            HoldItem(row.ticket_type_id, row.ticket_type_name, row.quantity, row.unit_price_minor)
+        )
+    return found
+
+
+def _hold(row: Row[Any], items: Sequence[HoldItem]) -> Hold:
+    return Hold(
+        id=row.id,
+        event_id=row.event_id,
+        state=HoldState(row.state),
+        currency_code=row.currency_code,
+        items=tuple(items),
+        expires_at=row.expires_at,
+        created_at=row.created_at,
+        order_id=row.order_id,
+    )

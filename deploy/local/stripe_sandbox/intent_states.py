@@ -3,7 +3,6 @@
 from deploy.local.stripe_sandbox.errors import JsonObject, unexpected_state
 from deploy.local.stripe_sandbox.rendering import public
 
-BEFORE_THE_ATTEMPT = frozenset({"requires_payment_method", "requires_confirmation"})
 OUTCOMES = frozenset(
     {"requires_payment_method", "requires_action", "processing", "requires_capture", "succeeded"}
 )

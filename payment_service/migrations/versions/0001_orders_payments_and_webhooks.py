@@ -68,6 +68,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("hold_id", name=op.f("uq_orders_hold_id")),
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_orders_idempotency_key")),
     )
+    op.create_index(
+        "ix_orders_customer_email", "orders", [sa.text("lower(customer_email)"), "id"], unique=False
+    )
     op.create_index("ix_orders_event_id", "orders", ["event_id", "id"], unique=False)
     op.create_index("ix_orders_next_attempt_at", "orders", ["next_attempt_at"], unique=False)
     op.create_index("ix_orders_organizer_id", "orders", ["organizer_id", "id"], unique=False)
@@ -182,5 +185,6 @@ def downgrade() -> None:
     op.drop_index("ix_orders_organizer_id", table_name="orders")
     op.drop_index("ix_orders_next_attempt_at", table_name="orders")
     op.drop_index("ix_orders_event_id", table_name="orders")
+    op.drop_index("ix_orders_customer_email", table_name="orders")
     op.drop_table("orders")
     op.drop_table("idempotency_keys")

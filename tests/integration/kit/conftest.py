@@ -30,7 +30,7 @@ async def server(
         if request.param == "rabbitmq":
             request.getfixturevalue("amqp_url")  # skips, and says why, where there is no RabbitMQ
             node_directory = tmp_path_factory.mktemp("node")
-            made = RabbitServer(RabbitNode(node_directory), node_directory)
+            made = RabbitServer(RabbitNode(node_directory))
         else:
             made = PostgresServer(Path(directory))
         await made.start()

@@ -145,20 +145,9 @@ class Server(Protocol):
 @dataclass(slots=True)
 class RabbitServer:
     node: RabbitNode
-    directory: Path
 
     async def settle(self) -> None:
-        """Wait until the register of quorum queues is on disk, about a second.
-
-        RabbitMQ 3.10 that is killed before still lists the queue, and never serves it again. The
-        register is an Erlang DETS file, whose third word says whether it was written completely.
-        """
-
-        async def written() -> bool:
-            registers = self.directory.glob("data/*/quorum/*/names.dets")
-            return all(file.read_bytes()[8:12] == b"\0\0\0\1" for file in registers)
-
-        await eventually(written)
+        await self.node.settle()
 
     async def kill(self) -> None:
         await self.node.kill()

@@ -1,5 +1,6 @@
 """Webhooks: signed, retried, and spoiled on demand."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import stripe
 
 from deploy.local.environment import free_port
 from tests.integration.stripe_sandbox.support import (
+    PATIENCE_SECONDS,
     Sandbox,
     Shop,
     running,
@@ -48,7 +50,10 @@ async def test_refused_webhook_comes_again(connected: Sandbox, shop: Shop) -> No
     await connected.intent()
     await shop.received("payment_intent.created")
     assert (shop.refused, len(shop.events)) == (3, 1)
-    (sent,) = (await connected.look("/webhooks"))["data"]
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (sent := (await connected.look("/webhooks"))["data"][0])["state"] == "pending":
+            await asyncio.sleep(0.01)
     assert (sent["state"], sent["attempts"]) == ("delivered", 4)
 
 

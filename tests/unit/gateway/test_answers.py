@@ -135,7 +135,9 @@ async def test_a_problem_says_what_the_service_said(gateway: World) -> None:
         violations=(errors.FieldViolation("items[0].quantity", "is too many"),),
     )
     answer = await gateway.client.post(
-        "/v1/holds", json={}, headers={"X-Request-Id": "my-request-1"}
+        "/v1/holds",
+        json={"event_id": "evt_1", "items": [{"ticket_type_id": "tt_1", "quantity": 2}]},
+        headers={"X-Request-Id": "my-request-1"},
     )
     assert answer.json() == {
         "type": "/docs#SOLD_OUT",

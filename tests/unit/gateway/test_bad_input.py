@@ -89,8 +89,8 @@ async def test_a_hopeless_request_is_not_listed_to_its_end(gateway: World) -> No
 
 
 async def test_null_is_the_same_as_absent(gateway: World) -> None:
-    body = {"event_id": "evt_1", "items": None}
-    answer = await gateway.client.post("/v1/holds", json=body)
+    body = {"hold_id": "hold_1", "customer": None}
+    answer = await gateway.client.post("/v1/orders", json=body)
     assert answer.status_code == 201
 
 
@@ -134,7 +134,7 @@ async def test_json_that_is_not_an_object_is_refused(gateway: World, body: str) 
 
 
 async def test_an_empty_body_is_an_empty_object(gateway: World) -> None:
-    assert (await gateway.client.post("/v1/holds")).status_code == 201
+    assert (await gateway.client.post("/v1/orders")).status_code == 201
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
@@ -149,7 +149,7 @@ async def test_a_body_that_does_not_claim_to_be_json_is_415(
 
 async def test_a_content_type_may_have_parameters(gateway: World) -> None:
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
-    answer = await gateway.client.post("/v1/holds", content=b"{}", headers=headers)
+    answer = await gateway.client.post("/v1/orders", content=b"{}", headers=headers)
     assert answer.status_code == 201
 
 

@@ -141,9 +141,13 @@ async def test_an_rpc_that_has_no_route_cannot_be_reached(gateway: World) -> Non
     assert not gateway.services.calls
 
 
+async def test_the_front_door_leads_to_the_reference(gateway: World) -> None:
+    answer = await gateway.client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+
+
 async def test_an_address_that_leads_nowhere_is_404(gateway: World) -> None:
     for path in (
-        "/",
         "/v1",
         "/v1/",
         "/v1/events/",

@@ -11,12 +11,18 @@ from kit.batching import Batcher, TooManyWaiting
 class Bench:
     """Work that a test lets go on, batch by batch."""
 
-    def __init__(self, *, max_batch: int = 100, max_waiting: int = 100) -> None:
+    def __init__(
+        self, *, max_batch: int = 100, max_waiting: int = 100, max_wait_s: float = 10
+    ) -> None:
         self.batches: list[list[int]] = []
         self.abandoned: list[int] = []
         self.gate = asyncio.Semaphore(0)
         self.batcher: Batcher[str, int, int] = Batcher(
-            self._work, abandon=self._abandon, max_batch=max_batch, max_waiting=max_waiting
+            self._work,
+            abandon=self._abandon,
+            max_batch=max_batch,
+            max_waiting=max_waiting,
+            max_wait_s=max_wait_s,
         )
 
     async def _work(self, _key: str, requests: Sequence[int]) -> list[int | Exception]:
@@ -80,6 +86,18 @@ async def test_a_full_line_refuses_instead_of_growing() -> None:
     for _ in range(2):
         bench.gate.release()
     await asyncio.gather(*tasks)
+
+
+async def test_who_waited_too_long_is_refused_rather_than_served_too_late() -> None:
+    bench = Bench(max_wait_s=0.05)
+    first = await bench.submit(1)
+    late = await bench.submit(2)
+    await asyncio.sleep(0.1)  # longer than anyone is worth waiting for
+    bench.gate.release()
+    assert await asyncio.gather(*first) == [10]
+    with pytest.raises(TooManyWaiting):
+        await late[0]
+    assert bench.batches == [[1]]
 
 
 async def test_who_gave_up_in_line_is_not_worked_on() -> None:

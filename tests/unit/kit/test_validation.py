@@ -7,7 +7,7 @@ from tessera.type.v1 import money_pb2
 
 from kit import clock
 from kit.errors import InvalidRequest
-from kit.rpc_server import validate
+from kit.validation import validate
 
 
 def test_every_violated_rule_names_its_field() -> None:
