@@ -47,14 +47,18 @@ class Endpoint:
         try:
             answer = await self._call(message, authorization, request.receive)
         except TesseraError as error:
-            error.violations = tuple(self._as_sent(each) for each in error.violations)
+            self._name_headers(error)
             raise
         return self._respond(answer)
 
-    def _as_sent(self, violation: FieldViolation) -> FieldViolation:
-        """Under the name that the client knows: a header's, where one fills the field."""
-        field = self._route.header_fields.get(violation.field, violation.field)
-        return FieldViolation(field, violation.description)
+    def _name_headers(self, error: TesseraError) -> None:
+        """Blame what the client sent: a header, where one fills the field."""
+        for field, header in self._route.header_fields.items():
+            error.message = error.message.replace(f"{field}: ", f"{header}: ")
+            error.violations = tuple(
+                FieldViolation(header, each.description) if each.field == field else each
+                for each in error.violations
+            )
 
 
 class Transcoder:
