@@ -19,10 +19,6 @@ class PaymentProviderUnavailable(Unavailable):
         self.key_is_spent = key_is_spent  # the provider repeats this failure for the same key
 
 
-class RefundNotThrough(Unavailable):
-    """The refund is on its way, or failed; it is looked at again, and made again."""
-
-
 class PaymentRefused(FailedPrecondition):
     """The payment provider refuses this payment."""
 

@@ -306,11 +306,8 @@ async def _refund(database: Database, provider: PaymentProvider, payment: Paymen
         current = await store.lock_payment(tx, payment.id)
         if current and current.is_open:
             await store.update_refund(tx, refund.id, provider_id=provider_id, state=state)
-            if state is domain.RefundState.SUCCEEDED:
-                succeeded = domain.move(current, PaymentState.SUCCEEDED)
-                await store.update_payment(tx, payment.id, state=succeeded)
-    if state is not domain.RefundState.SUCCEEDED:
-        raise domain.RefundNotThrough
+            succeeded = domain.move(current, PaymentState.SUCCEEDED)
+            await store.update_payment(tx, payment.id, state=succeeded)
 
 
 async def _take_back(database: Database, tickets: TicketsClient, order: Order) -> None:

@@ -110,17 +110,24 @@ class StripeProvider:
     async def refund(self, refund: Refund, provider_id: str) -> tuple[str, RefundState]:
         about = {"refund_id": refund.id}
         found = await _call(self._client.v1.refunds.list_async({"payment_intent": provider_id}))
-        ours = [made for made in found.data if made.to_dict()["metadata"] == about]
-        failed = [made for made in ours if made.status in _NO_REFUND]
         # An earlier attempt may have had its effect, whatever was heard of it.
-        made = next((made for made in ours if made not in failed), None)
+        made = next(
+            (
+                old
+                for old in found.data
+                if old.to_dict()["metadata"] == about and old.status not in _NO_REFUND
+            ),
+            None,
+        )
         if made is None:
             made = await _call(
                 self._client.v1.refunds.create_async(
                     params={"payment_intent": provider_id, "metadata": about},
-                    options={"idempotency_key": f"{refund.idempotency_key}-{len(failed)}"},
+                    options={"idempotency_key": refund.idempotency_key},
                 )
             )
+        if made.status in _NO_REFUND:
+            raise PaymentProviderUnavailable("The refund failed.", key_is_spent=True)
         is_through = made.status == "succeeded"
         return made.id, RefundState.SUCCEEDED if is_through else RefundState.PENDING
 
