@@ -21,7 +21,7 @@ TOKEN_TYPE = "at+jwt"  # noqa: S105  # a media type (RFC 9068), not a secret
 GATEWAY = "gateway"
 ORDER_TOKEN_PREFIX = "ordtok_"  # noqa: S105  # how an order's token is told from a user's
 
-WRONG_ORDER_TOKEN = "The order's token is not valid here; it opens the order it came with."  # noqa: S105
+WRONG_ORDER_TOKEN = "The order's token is not valid here; it opens the order it came with."  # noqa: S105  # a sentence
 
 _KEYS_FRESH_S = 300
 _KEYS_RETRY_S = 5
