@@ -2,25 +2,30 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     Table,
     Text,
+    false,
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from kit import idempotency
+from kit import idempotency, outbox
 from kit.database import new_metadata
 
 metadata = new_metadata()
 
 idempotency_keys = idempotency.add_table(metadata)
+outbox_messages = outbox.add_table(metadata)
 
 
 def _moment(name: str, *, nullable: bool = False) -> "Column[object]":
@@ -70,12 +75,156 @@ ticket_types = Table(
     _moment("sales_start", nullable=True),
     _moment("sales_end", nullable=True),
     Column("max_per_order", Integer, nullable=False),
+    Column("is_seated", Boolean, nullable=False, server_default=false()),
     Column("version", Integer, nullable=False, server_default=text("1")),
     _created(),
     _updated(),
     CheckConstraint("price_minor >= 0", name="price"),
     # The database itself refuses to oversell.
     CheckConstraint("remaining BETWEEN 0 AND total_stock", name="remaining"),
+)
+
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("event_id", Text, ForeignKey("events.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("remaining", Integer, nullable=False),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    _created(),
+    _updated(),
+    CheckConstraint("remaining BETWEEN 0 AND size", name="remaining"),
+)
+
+quota_ticket_types = Table(
+    "quota_ticket_types",
+    metadata,
+    Column("quota_id", Text, ForeignKey("quotas.id"), primary_key=True),
+    Column("ticket_type_id", Text, ForeignKey("ticket_types.id"), primary_key=True, index=True),
+    Column("event_id", Text, nullable=False),
+)
+
+venues = Table(
+    "venues",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organizer_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    _created(),
+    _updated(),
+    Index("ix_venues_organizer_id", "organizer_id", "id"),
+)
+
+halls = Table(
+    "halls",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("venue_id", Text, ForeignKey("venues.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("seat_count", Integer, nullable=False, server_default=text("0")),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    _created(),
+    _updated(),
+)
+
+# `position` is the place in the list that a layout gives.
+zones = Table(
+    "zones",
+    metadata,
+    Column("hall_id", Text, ForeignKey("halls.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("color", Text, nullable=False),
+)
+
+sections = Table(
+    "sections",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("hall_id", Text, ForeignKey("halls.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Index("uq_sections_hall_id_name", "hall_id", "name", unique=True),
+)
+
+seat_rows = Table(
+    "seat_rows",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("section_id", Text, ForeignKey("sections.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("zone", Text, nullable=False),
+    Index("uq_seat_rows_section_id_name", "section_id", "name", unique=True),
+)
+
+seats = Table(
+    "seats",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("row_id", Text, ForeignKey("seat_rows.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("x", Double, nullable=False),
+    Column("y", Double, nullable=False),
+    Column("zone", Text, nullable=False),  # empty: the row's
+    Column("aisle", Boolean, nullable=False),
+    Column("block_reason", Text),
+    Index("uq_seats_row_id_number", "row_id", "number", unique=True),
+)
+
+seat_maps = Table(
+    "seat_maps",
+    metadata,
+    Column("event_id", Text, ForeignKey("events.id"), primary_key=True),
+    Column("hall_id", Text, nullable=False),  # which may be gone
+    # Of the seat states: whoever changes one locks this row first, and takes the next version.
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    _created(),
+)
+
+seat_map_zones = Table(
+    "seat_map_zones",
+    metadata,
+    Column("event_id", Text, ForeignKey("seat_maps.event_id"), primary_key=True),
+    Column("zone", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("color", Text, nullable=False),
+    Column("ticket_type_id", Text, ForeignKey("ticket_types.id"), nullable=False, index=True),
+)
+
+# What a hall's seats were when the event was seated, and who has them now.
+event_seats = Table(
+    "event_seats",
+    metadata,
+    Column("event_id", Text, ForeignKey("seat_maps.event_id"), primary_key=True),
+    Column("position", Integer, primary_key=True),  # in the seat map, from 0
+    Column("seat_id", Text, nullable=False),
+    Column("section", Text, nullable=False),
+    Column("row", Text, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("rank", Integer, nullable=False),  # the row's
+    Column("x", Double, nullable=False),
+    Column("y", Double, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("aisle", Boolean, nullable=False),
+    Column("ticket_type_id", Text, ForeignKey("ticket_types.id"), nullable=False, index=True),
+    Column("state", Text, nullable=False),
+    Column("hold_id", Text),  # whose it is, while it is held or sold
+    Column("block_reason", Text),
+    Column("block_note", Text, nullable=False, server_default=""),
+    Column("version", Integer, nullable=False, server_default=text("1")),  # of its last change
+    CheckConstraint("state IN ('AVAILABLE', 'HELD', 'SOLD', 'BLOCKED')", name="state"),
+    CheckConstraint("(state IN ('HELD', 'SOLD')) = (hold_id IS NOT NULL)", name="owner"),
+    CheckConstraint("(state = 'BLOCKED') <= (block_reason IS NOT NULL)", name="blocked"),
+    Index("uq_event_seats_event_id_seat_id", "event_id", "seat_id", unique=True),
+    Index("ix_event_seats_event_id_version", "event_id", "version"),
+    Index("ix_event_seats_hold_id", "hold_id", postgresql_where=text("hold_id IS NOT NULL")),
 )
 
 holds = Table(
@@ -108,6 +257,8 @@ hold_items = Table(
     Column("ticket_type_name", Text, nullable=False),
     Column("quantity", Integer, nullable=False),
     Column("unit_price_minor", BigInteger, nullable=False),
+    # Null where there are no seats. Kept when the hold is gone: it may have to take them again.
+    Column("seat_ids", ARRAY(Text)),
     CheckConstraint("quantity > 0", name="quantity"),
 )
 
@@ -125,11 +276,24 @@ tickets = Table(
     Column("order_id", Text, nullable=False),
     Column("number", Integer, nullable=False),
     Column("holder_name", Text, nullable=False),
+    # Null where there are no seats.
+    Column("seat_id", Text),
+    Column("seat_section", Text),
+    Column("seat_row", Text),
+    Column("seat_number", Text),
     Column("issued_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("state IN ('ISSUED', 'CANCELLED')", name="state"),
     # An order's tickets are issued once, however often its payment is reported.
     Index("uq_tickets_order_id_number", "order_id", "number", unique=True),
     Index("ix_tickets_event_id", "event_id", "state"),
+    # The database itself refuses to sell a seat twice.
+    Index(
+        "uq_tickets_event_id_seat_id",
+        "event_id",
+        "seat_id",
+        unique=True,
+        postgresql_where=text("state = 'ISSUED'"),
+    ),
 )
 
 check_ins = Table(
@@ -149,4 +313,41 @@ check_ins = Table(
         postgresql_where=text("rejection IS NULL"),
     ),
     Index("ix_check_ins_event_id", "event_id", postgresql_where=text("rejection IS NULL")),
+)
+
+waitlist_entries = Table(
+    "waitlist_entries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("event_id", Text, ForeignKey("events.id"), nullable=False),
+    Column("ticket_type_id", Text, ForeignKey("ticket_types.id"), nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("full_name", Text, nullable=False),
+    Column("hold_id", Text, ForeignKey("holds.id"), unique=True),  # what was offered
+    _moment("offer_expires_at", nullable=True),
+    _created(),
+    _updated(),
+    CheckConstraint("quantity > 0", name="quantity"),
+    CheckConstraint(
+        "state IN ('WAITING', 'OFFERED', 'CONVERTED', 'OFFER_EXPIRED', 'CANCELLED')", name="state"
+    ),
+    CheckConstraint("(state = 'OFFERED') <= (hold_id IS NOT NULL)", name="offered"),
+    Index("ix_waitlist_entries_event_id", "event_id", "id"),
+    # The line of a ticket type, by age.
+    Index(
+        "ix_waitlist_entries_waiting",
+        "ticket_type_id",
+        "id",
+        postgresql_where=text("state = 'WAITING'"),
+    ),
+    # Nobody stands in a line twice.
+    Index(
+        "uq_waitlist_entries_email",
+        "ticket_type_id",
+        "email",
+        unique=True,
+        postgresql_where=text("state IN ('WAITING', 'OFFERED')"),
+    ),
 )
