@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
 
 from sqlalchemy import MetaData, text
 from sqlalchemy.engine import URL, make_url
@@ -68,18 +70,19 @@ class Database:
         """
         try:
             async with self._engine.connect() as connection:
-                signals: set[str] = set()
+                callbacks: list[Callable[[], None]] = []
                 async with connection.begin():
-                    connection.sync_connection.info["signals"] = signals  # type: ignore[union-attr]
+                    _info(connection)["database"] = self
+                    _info(connection)["on_commit"] = callbacks
                     yield connection
+                for callback in callbacks:
+                    callback()
         except (OSError, PoolTimeoutError, InterfaceError, OperationalError) as error:
             raise DatabaseUnavailable from error
         except DBAPIError as error:
             if error.connection_invalidated or _is_passing(error):
                 raise DatabaseUnavailable from error
             raise
-        for name in signals:
-            self._signals[name].set()
 
     async def wait(self, name: str, timeout_s: float) -> None:
         """Sleep until a transaction that signalled `name` commits, at most `timeout_s`."""
@@ -88,6 +91,10 @@ class Database:
             async with asyncio.timeout(timeout_s):
                 await event.wait()
         event.clear()
+
+    def wake(self, name: str) -> None:
+        """End the sleep of who waits for `name`."""
+        self._signals[name].set()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -107,7 +114,19 @@ def _is_passing(error: DBAPIError) -> bool:
 
 def signal(tx: Transaction, name: str) -> None:
     """Wake who waits for `name`, once this transaction has committed."""
-    tx.sync_connection.info["signals"].add(name)  # type: ignore[union-attr]
+    database: Database = _info(tx)["database"]
+    on_commit(tx, partial(database.wake, name))
+
+
+def on_commit(tx: Transaction, callback: Callable[[], None]) -> None:
+    """Run `callback` as soon as this transaction has committed; never if it does not."""
+    _info(tx)["on_commit"].append(callback)
+
+
+def _info(tx: Transaction) -> dict[Any, Any]:
+    """What the connection carries for us, while this transaction lasts."""
+    assert tx.sync_connection is not None
+    return tx.sync_connection.info
 
 
 def new_metadata() -> MetaData:
