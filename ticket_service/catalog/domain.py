@@ -79,6 +79,10 @@ class StockBelowSold(FailedPrecondition):
     """More tickets than that are sold or held."""
 
 
+class TicketTypeIsSeated(FailedPrecondition):
+    """Its stock is its seats: block or unblock seats instead."""
+
+
 class EventState(StrEnum):
     """Where an event is in its life."""
 
@@ -124,7 +128,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class TicketType:
-    """One kind of ticket: its price in minor units, its stock and when it is sold."""
+    """One kind of ticket: its price in minor units, its stock and when it is sold.
+
+    `remaining` is what is left of its own stock, and `quota_remaining` the least that one of its
+    quotas leaves; None without quotas.
+    """
 
     id: str
     event_id: str
@@ -136,13 +144,27 @@ class TicketType:
     sales_start: datetime | None
     sales_end: datetime | None
     max_per_order: int
+    is_seated: bool
     version: int
     created_at: datetime
     updated_at: datetime
+    quota_remaining: int | None = None
 
     def __post_init__(self) -> None:
         if self.sales_start and self.sales_end and self.sales_end <= self.sales_start:
             raise InvalidSalesWindow.of("sales_end")
+
+    @property
+    def taken(self) -> int:
+        """How many are sold or held."""
+        return self.total_stock - self.remaining
+
+    @property
+    def available(self) -> int:
+        """How many can be had now."""
+        if self.quota_remaining is None:
+            return self.remaining
+        return min(self.remaining, self.quota_remaining)
 
 
 def check_time_zone(name: str) -> None:
@@ -210,8 +232,10 @@ def price_in(currency_code: str, price: money.Money) -> int:
 
 def change_ticket_type(ticket_type: TicketType, changes: Mapping[str, Any]) -> TicketType:
     """The ticket type with some fields changed; what is sold and held stays taken."""
-    taken = ticket_type.total_stock - ticket_type.remaining
+    taken = ticket_type.taken
     total_stock = changes.get("total_stock", ticket_type.total_stock)
+    if ticket_type.is_seated and total_stock != ticket_type.total_stock:
+        raise TicketTypeIsSeated
     if total_stock < taken:
         raise StockBelowSold(f"{taken} tickets of this type are sold or held.")
     return replace(ticket_type, **{**changes, "remaining": total_stock - taken})

@@ -212,20 +212,24 @@ async def update_ticket_type(
         check_version(if_match, ticket_type.version)
         if price is not None:
             changes = {**changes, "price_minor": domain.price_in(event.currency_code, price)}
-        changed = domain.change_ticket_type(ticket_type, changes)
-        return await store.update_ticket_type(tx, changed)
+        await store.update_ticket_type(tx, domain.change_ticket_type(ticket_type, changes))
+        return _pick((await _listing(tx, event)).ticket_types, ticket_type_id)
 
 
 async def delete_ticket_type(
     database: Database, organizer_id: str, event_id: str, ticket_type_id: str, if_match: str
 ) -> None:
-    """Delete a ticket type that was never held."""
+    """Delete a ticket type that was never held, has no seats and nobody waits for."""
     async with database.begin() as tx:
         await _own_event(tx, organizer_id, event_id)
         ticket_type = _pick(await store.lock_ticket_types(tx, event_id), ticket_type_id)
         check_version(if_match, ticket_type.version)
         if await store.was_held(tx, ticket_type_id):
             raise domain.TicketTypeInUse
+        if await store.is_on_seat_map(tx, ticket_type_id):
+            raise domain.TicketTypeInUse("The event's seat map sells seats as this ticket type.")
+        if await store.is_waited_for(tx, ticket_type_id):
+            raise domain.TicketTypeInUse("Customers wait for tickets of this type.")
         await store.delete_ticket_type(tx, ticket_type_id)
 
 

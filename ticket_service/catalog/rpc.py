@@ -203,13 +203,14 @@ def ticket_type_proto(ticket_type: domain.TicketType) -> ticket_type_pb2.TicketT
         name=ticket_type.name,
         price=to_proto(ticket_type.currency_code, ticket_type.price_minor),
         total_stock=ticket_type.total_stock,
-        remaining=ticket_type.remaining,
+        remaining=ticket_type.available,
         sales_start=clock.to_timestamp(ticket_type.sales_start),
         sales_end=clock.to_timestamp(ticket_type.sales_end),
         max_per_order=ticket_type.max_per_order,
         created_at=clock.to_timestamp(ticket_type.created_at),
         updated_at=clock.to_timestamp(ticket_type.updated_at),
         version=ticket_type.version,
+        is_seated=ticket_type.is_seated,
     )
 
 

@@ -1,23 +1,54 @@
 """Every SQL statement about events and ticket types.
 
-Locks are taken in one order everywhere: the event, then holds, then ticket types by id. They are
-`FOR NO KEY UPDATE` and weaker, since rows that refer to these (new holds, new tickets) may come
-meanwhile: a foreign key's check would wait for `FOR UPDATE`, in an order of its own.
+Locks are taken in one order everywhere: the event, then holds by id, ticket types by id, quotas by
+id, the event's seat map, and waitlist entries by id. They are `FOR NO KEY UPDATE` and weaker, since
+rows that refer to these (new holds, new tickets) may come meanwhile: a foreign key's check would
+wait for `FOR UPDATE`, in an order of its own.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from kit.database import Transaction
 from ticket_service.catalog.domain import Event, EventState, TicketType
-from ticket_service.tables import events, hold_items, holds, ticket_types, tickets
+from ticket_service.tables import (
+    event_seats,
+    events,
+    hold_items,
+    holds,
+    quota_ticket_types,
+    quotas,
+    seat_map_zones,
+    seat_maps,
+    ticket_types,
+    tickets,
+    waitlist_entries,
+)
 
 ENDING_BATCH = 1000
 
-_TYPE = (*ticket_types.c, events.c.currency_code)
+_QUOTA_REMAINING = (
+    select(func.min(quotas.c.remaining))
+    .join(quota_ticket_types)
+    .where(quota_ticket_types.c.ticket_type_id == ticket_types.c.id)
+    .scalar_subquery()
+    .label("quota_remaining")
+)
 
 
 async def insert_event(tx: Transaction, values: Mapping[str, Any]) -> Event:
@@ -103,8 +134,21 @@ async def update_event(tx: Transaction, event: Event) -> Event:
 
 
 async def delete_event(tx: Transaction, event_id: str) -> None:
-    """Remove a draft with its ticket types and the holds that came to nothing."""
-    for table in (hold_items, holds, ticket_types):
+    """Remove a draft with all that belongs to it, and the holds that came to nothing."""
+    types = select(ticket_types.c.id).where(ticket_types.c.event_id == event_id)
+    for uses in (hold_items, quota_ticket_types):
+        await tx.execute(delete(uses).where(uses.c.ticket_type_id.in_(types)))
+    # In the order of their foreign keys.
+    belongings = (
+        waitlist_entries,
+        holds,
+        quotas,
+        event_seats,
+        seat_map_zones,
+        seat_maps,
+        ticket_types,
+    )
+    for table in belongings:
         await tx.execute(delete(table).where(table.c.event_id == event_id))
     await tx.execute(delete(events).where(events.c.id == event_id))
 
@@ -116,15 +160,14 @@ async def is_in_use(tx: Transaction, event_id: str) -> bool:
     slips in between this answer and the change that depends on it.
     """
     await lock_ticket_types(tx, event_id)
-    held = select(holds.c.id).where(holds.c.event_id == event_id, holds.c.state == "ACTIVE")
-    sold = select(tickets.c.id).where(tickets.c.event_id == event_id, tickets.c.state == "ISSUED")
-    return bool((await tx.execute(select(or_(held.exists(), sold.exists())))).scalar_one())
+    held = and_(holds.c.event_id == event_id, holds.c.state == "ACTIVE")
+    sold = and_(tickets.c.event_id == event_id, tickets.c.state == "ISSUED")
+    return await _any(tx, held, sold)
 
 
 async def was_sold(tx: Transaction, event_id: str) -> bool:
     """Whether the event ever had a ticket, even one that was taken back."""
-    sold = select(tickets.c.id).where(tickets.c.event_id == event_id)
-    return bool((await tx.execute(select(sold.exists()))).scalar_one())
+    return await _any(tx, tickets.c.event_id == event_id)
 
 
 async def end_events(tx: Transaction) -> int:
@@ -154,14 +197,15 @@ async def insert_ticket_type(
 
 async def lock_ticket_types(tx: Transaction, event_id: str) -> list[TicketType]:
     """An event's ticket types, locked in id order."""
-    query = (
-        select(*_TYPE)
-        .join(events)
+    lock = (
+        select(ticket_types.c.id)
         .where(ticket_types.c.event_id == event_id)
         .order_by(ticket_types.c.id)
-        .with_for_update(of=ticket_types, key_share=True)
+        .with_for_update(key_share=True)
     )
-    return [_ticket_type(row) for row in await tx.execute(query)]
+    await tx.execute(lock)
+    # Asked again, since the lock may have been waited for: meanwhile what quotas leave has changed.
+    return (await list_ticket_types(tx, [event_id]))[event_id]
 
 
 async def list_ticket_types(
@@ -169,18 +213,18 @@ async def list_ticket_types(
 ) -> dict[str, list[TicketType]]:
     """The ticket types of some events, oldest first."""
     query = (
-        select(*_TYPE)
+        select(*ticket_types.c, events.c.currency_code, _QUOTA_REMAINING)
         .join(events)
         .where(ticket_types.c.event_id.in_(event_ids))
         .order_by(ticket_types.c.id)
     )
     found: dict[str, list[TicketType]] = {event_id: [] for event_id in event_ids}
     for row in await tx.execute(query):
-        found[row.event_id].append(_ticket_type(row))
+        found[row.event_id].append(TicketType(**row._asdict()))
     return found
 
 
-async def update_ticket_type(tx: Transaction, ticket_type: TicketType) -> TicketType:
+async def update_ticket_type(tx: Transaction, ticket_type: TicketType) -> None:
     """Store a changed ticket type, whose row is locked, as its next version."""
     values = {
         name: getattr(ticket_type, name)
@@ -199,24 +243,42 @@ async def update_ticket_type(tx: Transaction, ticket_type: TicketType) -> Ticket
         .where(ticket_types.c.id == ticket_type.id)
         .values(**values, version=ticket_types.c.version + 1, updated_at=func.now())
     )
-    row = (await tx.execute(changed.returning(ticket_types))).one()
-    return TicketType(**row._asdict(), currency_code=ticket_type.currency_code)
+    await tx.execute(changed)
 
 
 async def was_held(tx: Transaction, ticket_type_id: str) -> bool:
     """Whether any hold, live or past, names the ticket type."""
-    held = select(hold_items.c.hold_id).where(hold_items.c.ticket_type_id == ticket_type_id)
-    return bool((await tx.execute(select(held.exists()))).scalar_one())
+    return await _any(tx, hold_items.c.ticket_type_id == ticket_type_id)
+
+
+async def is_on_seat_map(tx: Transaction, ticket_type_id: str) -> bool:
+    """Whether a zone or a seat is sold as the ticket type."""
+    return await _any(
+        tx,
+        seat_map_zones.c.ticket_type_id == ticket_type_id,
+        event_seats.c.ticket_type_id == ticket_type_id,
+    )
+
+
+async def is_waited_for(tx: Transaction, ticket_type_id: str) -> bool:
+    """Whether anybody stands in line for the ticket type."""
+    entries = waitlist_entries.c
+    waits = and_(entries.ticket_type_id == ticket_type_id, entries.state == "WAITING")
+    return await _any(tx, waits)
 
 
 async def delete_ticket_type(tx: Transaction, ticket_type_id: str) -> None:
-    """Remove a ticket type that was never held."""
+    """Remove a ticket type that was never held, also from its quotas."""
+    for uses in (quota_ticket_types, waitlist_entries):
+        await tx.execute(delete(uses).where(uses.c.ticket_type_id == ticket_type_id))
     await tx.execute(delete(ticket_types).where(ticket_types.c.id == ticket_type_id))
+
+
+async def _any(tx: Transaction, *conditions: ColumnElement[bool]) -> bool:
+    """Whether there is a row, each condition asking one table."""
+    found = or_(*(exists().where(condition) for condition in conditions))
+    return bool((await tx.execute(select(found))).scalar_one())
 
 
 def _event(row: Row[Any]) -> Event:
     return Event(**{**row._asdict(), "state": EventState(row.state)})
-
-
-def _ticket_type(row: Row[Any]) -> TicketType:
-    return TicketType(**row._asdict())

@@ -40,6 +40,7 @@ TICKET_TYPE = TicketType(
     sales_start=None,
     sales_end=None,
     max_per_order=10,
+    is_seated=False,
     version=1,
     created_at=NOW,
     updated_at=NOW,
