@@ -44,7 +44,7 @@ ENDING_BATCH = 1000
 
 _QUOTA_REMAINING = (
     select(func.min(quotas.c.remaining))
-    .join(quota_ticket_types)
+    .select_from(quotas.join(quota_ticket_types))
     .where(quota_ticket_types.c.ticket_type_id == ticket_types.c.id)
     .scalar_subquery()
     .label("quota_remaining")
