@@ -59,6 +59,24 @@ class Batcher(Generic[Key, Request, Result]):
         Raises:
             TooManyWaiting: the line of this key is full, or does not move.
         """
+        return await self._stand_in_line(key, request).answer
+
+    async def submit_all(self, key: Key, requests: Sequence[Request]) -> list[Result | Exception]:
+        """The results of requests that come together, or the exceptions in their places."""
+        waiting: list[_Waiting[Request, Result] | TooManyWaiting] = []
+        for request in requests:
+            try:
+                waiting.append(self._stand_in_line(key, request))
+            except TooManyWaiting as refusal:
+                waiting.append(refusal)
+        try:
+            return [await _outcome(each) for each in waiting]
+        finally:
+            for each in waiting:  # whoever gave up gave up all of them
+                if isinstance(each, _Waiting):
+                    each.answer.cancel()
+
+    def _stand_in_line(self, key: Key, request: Request) -> _Waiting[Request, Result]:
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = deque()
@@ -71,7 +89,7 @@ class Batcher(Generic[Key, Request, Result]):
         loop = asyncio.get_running_loop()
         waiting: _Waiting[Request, Result] = _Waiting(request, loop.create_future(), loop.time())
         line.append(waiting)
-        return await waiting.answer
+        return waiting
 
     async def _serve(self, key: Key, line: deque[_Waiting[Request, Result]]) -> None:
         while line:
@@ -114,3 +132,12 @@ class Batcher(Generic[Key, Request, Result]):
                 await self._abandon(abandoned)
             except Exception:
                 telemetry.log.exception("abandoned results not undone", count=len(abandoned))
+
+
+async def _outcome(waiting: _Waiting[Request, Result] | TooManyWaiting) -> Result | Exception:
+    if isinstance(waiting, TooManyWaiting):
+        return waiting
+    try:
+        return await waiting.answer
+    except Exception as error:
+        return error
