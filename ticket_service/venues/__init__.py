@@ -1,0 +1,1 @@
+"""Venues, their halls, and the halls' seats."""
