@@ -5,6 +5,7 @@ import asyncio
 from tessera.ticket.v1 import (
     event_service_pb2_grpc,
     hold_service_pb2_grpc,
+    quota_service_pb2_grpc,
     ticket_service_pb2_grpc,
 )
 
@@ -17,6 +18,7 @@ from ticket_service.catalog import operations as catalog
 from ticket_service.catalog.rpc import Events
 from ticket_service.holds import operations as holds
 from ticket_service.holds.rpc import Holds
+from ticket_service.quotas.rpc import Quotas
 from ticket_service.settings import Settings
 
 ENDING_EVERY_S = 30
@@ -47,6 +49,7 @@ async def build(host: Host) -> Service:
                 Holds(database, settings.hold_lifetime),
                 hold_service_pb2_grpc.add_HoldServiceServicer_to_server,
             ),
+            (Quotas(database), quota_service_pb2_grpc.add_QuotaServiceServicer_to_server),
             (Tickets(database), ticket_service_pb2_grpc.add_TicketServiceServicer_to_server),
         ],
         guard=Guard(verifier(host.mesh)),

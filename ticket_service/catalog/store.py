@@ -24,8 +24,9 @@ from sqlalchemy import (
     update,
 )
 
-from kit.database import Transaction
+from kit.database import Transaction, signal
 from ticket_service.catalog.domain import Event, EventState, TicketType
+from ticket_service.stock.domain import CHANGED
 from ticket_service.tables import (
     event_seats,
     events,
@@ -130,6 +131,7 @@ async def update_event(tx: Transaction, event: Event) -> Event:
         .where(events.c.id == event.id)
         .values(**values, version=events.c.version + 1, updated_at=func.now())
     )
+    signal(tx, CHANGED)
     return _event((await tx.execute(changed.returning(events))).one())
 
 
@@ -184,7 +186,10 @@ async def end_events(tx: Transaction) -> int:
         .where(events.c.id.in_(over))
         .values(state="ENDED", version=events.c.version + 1, updated_at=func.now())
     )
-    return (await tx.execute(ended)).rowcount
+    count = (await tx.execute(ended)).rowcount
+    if count:
+        signal(tx, CHANGED)
+    return count
 
 
 async def insert_ticket_type(
@@ -192,6 +197,7 @@ async def insert_ticket_type(
 ) -> TicketType:
     """A new ticket type, at version 1."""
     row = (await tx.execute(insert(ticket_types).values(values).returning(ticket_types))).one()
+    signal(tx, CHANGED)
     return TicketType(**row._asdict(), currency_code=event.currency_code)
 
 
@@ -244,6 +250,7 @@ async def update_ticket_type(tx: Transaction, ticket_type: TicketType) -> None:
         .values(**values, version=ticket_types.c.version + 1, updated_at=func.now())
     )
     await tx.execute(changed)
+    signal(tx, CHANGED)
 
 
 async def was_held(tx: Transaction, ticket_type_id: str) -> bool:
@@ -272,6 +279,7 @@ async def delete_ticket_type(tx: Transaction, ticket_type_id: str) -> None:
     for uses in (quota_ticket_types, waitlist_entries):
         await tx.execute(delete(uses).where(uses.c.ticket_type_id == ticket_type_id))
     await tx.execute(delete(ticket_types).where(ticket_types.c.id == ticket_type_id))
+    signal(tx, CHANGED)
 
 
 async def _any(tx: Transaction, *conditions: ColumnElement[bool]) -> bool:

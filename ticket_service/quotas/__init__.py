@@ -1,0 +1,1 @@
+"""Quotas: limits that several ticket types share."""
