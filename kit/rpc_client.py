@@ -1,7 +1,7 @@
 """Calls to other services: mTLS, a deadline on every call, and errors as data."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -45,23 +45,54 @@ class _Outgoing(grpc.aio.UnaryUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Any,
     ) -> Any:
-        metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()))
-        if metadata.get("x-request-id") is None and telemetry.request_id.get():
-            metadata.add("x-request-id", telemetry.request_id.get())
-        if metadata.get("traceparent") is None and telemetry.traceparent.get():
-            metadata.add("traceparent", telemetry.traceparent.get())
-        details = grpc.aio.ClientCallDetails(
-            method=client_call_details.method,
-            timeout=client_call_details.timeout or remaining_s(),
-            metadata=metadata,
-            credentials=client_call_details.credentials,
-            wait_for_ready=client_call_details.wait_for_ready,
-        )
-        call = await continuation(details, request)
+        timeout_s = client_call_details.timeout or remaining_s()
+        call = await continuation(_traced(client_call_details, timeout_s), request)
         try:
             return await call
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
+
+
+class _OutgoingStreams(grpc.aio.UnaryStreamClientInterceptor):
+    """The same for streams, which go on until their call is cancelled, unless given a deadline.
+
+    A class of its own: a channel takes an interceptor for one kind of call only.
+    """
+
+    async def intercept_unary_stream(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        details = _traced(client_call_details, client_call_details.timeout)
+        return _messages(await continuation(details, request))
+
+
+async def _messages(call: grpc.aio.UnaryStreamCall[Any, Any]) -> AsyncIterator[Any]:
+    try:
+        async for message in call:
+            yield message
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from None
+
+
+def _traced(
+    details: grpc.aio.ClientCallDetails, timeout_s: float | None
+) -> grpc.aio.ClientCallDetails:
+    """The details of a call, with its deadline and the trace and request that it belongs to."""
+    metadata = grpc.aio.Metadata(*(details.metadata or ()))
+    if metadata.get("x-request-id") is None and telemetry.request_id.get():
+        metadata.add("x-request-id", telemetry.request_id.get())
+    if metadata.get("traceparent") is None and telemetry.traceparent.get():
+        metadata.add("traceparent", telemetry.traceparent.get())
+    return grpc.aio.ClientCallDetails(
+        method=details.method,
+        timeout=timeout_s,
+        metadata=metadata,
+        credentials=details.credentials,
+        wait_for_ready=details.wait_for_ready,
+    )
 
 
 class Mesh:
@@ -82,7 +113,7 @@ class Mesh:
                 self._address(service),
                 self._identity.channel_credentials(),
                 options=[*OPTIONS, ("grpc.ssl_target_name_override", service)],
-                interceptors=[_Outgoing()],
+                interceptors=[_Outgoing(), _OutgoingStreams()],
             )
         return self._channels[service]
 
