@@ -1,0 +1,413 @@
+"""What the seats of an event are, who has them, and which are the best that are left.
+
+A `SeatPlan` is where the seats are, and never changes; a `Seating` is who has them, at a version.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from kit.errors import FailedPrecondition, NotFound
+
+MAX_NAMED = 20  # of the seats that an error names: an error has to fit into a header
+
+_NONE: Mapping[int, Any] = MappingProxyType({})
+
+
+class SeatNotFound(NotFound):
+    """The event has no such seat."""
+
+
+class SeatTaken(FailedPrecondition):
+    """Another customer has this seat, or it is not for sale; choose another."""
+
+
+class NoAdjacentSeats(FailedPrecondition):
+    """So many seats are not left together: choose seats, ask for fewer, or allow orphans."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeatMap:
+    """That an event has seats. `version` is that of their states, `created_at` of their places."""
+
+    event_id: str
+    hall_id: str  # which may be gone
+    version: int
+    created_at: datetime
+
+
+class SeatState(StrEnum):
+    """Whether a seat can be had."""
+
+    AVAILABLE = "AVAILABLE"
+    HELD = "HELD"
+    SOLD = "SOLD"
+    BLOCKED = "BLOCKED"
+
+    @property
+    def letter(self) -> str:
+        """What stands for it in a seat map's states."""
+        return self.value[0]
+
+
+@dataclass(frozen=True, slots=True)
+class AssignedSeat:
+    """One seat that a ticket or a hold names."""
+
+    seat_id: str
+    section: str
+    row: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSeat:
+    """A seat of an event's map. Rows of a lower rank are better."""
+
+    seat_id: str
+    section: str
+    row: str
+    number: str
+    rank: int
+    aisle: bool  # the next seat of the row is across an aisle
+    ticket_type_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The seats of one ticket type in a row, by their positions in the map.
+
+    `stretches` are where they stand together: from a position up to another, which is not part of
+    it. Neither an aisle nor a seat of another ticket type is in between.
+    """
+
+    index: int  # of the bench in its plan
+    section: str
+    row: str
+    ticket_type_id: str
+    stretches: tuple[tuple[int, int], ...]
+    twice_middle: int  # of the whole row, whoever's its seats are
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a seat. No hold id: whoever has it keeps it."""
+
+    before: SeatState
+    state: SeatState
+    hold_id: str | None = None
+    reason: str | None = None
+    note: str = ""
+
+
+class SeatPlan:
+    """Where the seats of one event are: shared by all its seatings, and never changed."""
+
+    def __init__(self, event_id: str, created_at: datetime, seats: Sequence[PlannedSeat]) -> None:
+        """`seats` in the order of the map; `created_at` tells apart what replaced each other."""
+        self.event_id = event_id
+        self.created_at = created_at
+        self.benches = tuple(_benches(seats))
+        self._seat_ids = tuple(seat.seat_id for seat in seats)
+        self._numbers = tuple(seat.number for seat in seats)
+        self._positions = {seat_id: position for position, seat_id in enumerate(self._seat_ids)}
+        self._bench_at = [self.benches[0]] * len(seats)
+        for bench in self.benches:
+            for start, stop in bench.stretches:
+                self._bench_at[start:stop] = [bench] * (stop - start)
+        best_first: dict[str, list[Bench]] = {}
+        # Sorted by rank alone: what ranks alike stays in the order of the map.
+        for bench in sorted(self.benches, key=lambda each: seats[each.stretches[0][0]].rank):
+            best_first.setdefault(bench.ticket_type_id, []).append(bench)
+        self._best_first = {key: tuple(benches) for key, benches in best_first.items()}
+
+    def __len__(self) -> int:
+        """How many seats there are."""
+        return len(self._seat_ids)
+
+    def position(self, seat_id: str) -> int:
+        """Where the seat is in the map; SeatNotFound if it is not."""
+        try:
+            return self._positions[seat_id]
+        except KeyError:
+            raise SeatNotFound(metadata={"seat_id": seat_id}) from None
+
+    def bench_at(self, position: int) -> Bench:
+        """The bench that a seat is on."""
+        return self._bench_at[position]
+
+    def best_first(self, ticket_type_id: str) -> Sequence[Bench]:
+        """The benches of a ticket type, by ascending rank and then in the map's order."""
+        return self._best_first.get(ticket_type_id, ())
+
+    def seat_id(self, position: int) -> str:
+        """The id of a seat."""
+        return self._seat_ids[position]
+
+    def seat(self, position: int) -> AssignedSeat:
+        """The seat as tickets name it."""
+        bench = self._bench_at[position]
+        return AssignedSeat(
+            self._seat_ids[position], bench.section, bench.row, self._numbers[position]
+        )
+
+
+class Seating:
+    """Who has an event's seats: a working copy, read at a version.
+
+    Each change is whole or does not happen. `changes` says what differs from what was read, by
+    position.
+    """
+
+    def __init__(
+        self, plan: SeatPlan, version: int, letters: bytes, changes: Mapping[int, Change] = _NONE
+    ) -> None:
+        """`letters`: one per seat, in the order of the map; see `SeatState.letter`."""
+        assert len(letters) == len(plan), plan.event_id
+        self.plan = plan
+        self.version = version
+        self.changes = dict(changes)
+        self._states = bytearray(letters)
+        self._free = [
+            sum(self._states.count(_AVAILABLE, start, stop) for start, stop in bench.stretches)
+            for bench in plan.benches
+        ]
+        # The benches that were looked at in vain since they changed, by what was asked for.
+        self._in_vain: defaultdict[tuple[int, bool], set[int]] = defaultdict(set)
+
+    @property
+    def event_id(self) -> str:
+        return self.plan.event_id
+
+    @property
+    def letters(self) -> str:
+        """One letter per seat, in the order of the map: see `SeatState.letter`."""
+        return self._states.decode("ascii")
+
+    def copy(self) -> "Seating":
+        """Another working copy of the same seats; costs little more than a byte per seat."""
+        return Seating(self.plan, self.version, bytes(self._states), self.changes)
+
+    def at(self, version: int, states: Mapping[int, SeatState] = _NONE) -> "Seating":
+        """What this is at a later version, in which some seats are known to have changed."""
+        letters = self._states[:]
+        for position, state in states.items():
+            letters[position] = _LETTER[state]
+        return Seating(self.plan, version, bytes(letters))
+
+    def state(self, seat_id: str) -> SeatState:
+        """What the seat is now."""
+        return _STATE[self._states[self.plan.position(seat_id)]]
+
+    def take(
+        self, hold_id: str, ticket_type_id: str, seat_ids: Sequence[str]
+    ) -> tuple[AssignedSeat, ...]:
+        """Hold exactly these seats: all of them, or none.
+
+        Raises:
+            SeatNotFound: the event has no such seat, or sells it as another ticket type.
+            SeatTaken: one of them is not available.
+        """
+        positions = [self.plan.position(seat_id) for seat_id in seat_ids]
+        for position in positions:
+            if self.plan.bench_at(position).ticket_type_id != ticket_type_id:
+                raise SeatNotFound(
+                    "This seat is sold as another ticket type.",
+                    metadata={"seat_id": self.plan.seat_id(position)},
+                )
+        return self._hold(hold_id, positions)
+
+    def take_best(
+        self, hold_id: str, ticket_type_id: str, quantity: int, *, allow_orphans: bool
+    ) -> tuple[AssignedSeat, ...]:
+        """Hold the best seats that are together.
+
+        They are in the best row that has so many beside each other, and leave no single seat alone
+        there unless `allow_orphans`. Within the row they are where the least of it is spoilt for
+        others who come in the same number, and then nearest to its middle.
+
+        Raises:
+            NoAdjacentSeats: no row has them.
+        """
+        in_vain = self._in_vain[quantity, allow_orphans]
+        for bench in self.plan.best_first(ticket_type_id):
+            if self._free[bench.index] >= quantity and bench.index not in in_vain:
+                start = self._best_of(bench, quantity, allow_orphans)
+                if start is not None:
+                    return self._hold(hold_id, range(start, start + quantity))
+                in_vain.add(bench.index)
+        raise NoAdjacentSeats(metadata={"ticket_type_id": ticket_type_id})
+
+    def take_again(self, hold_id: str, seat_ids: Sequence[str]) -> None:
+        """Hold the seats of a hold that was gone: all of them, or none.
+
+        Raises:
+            SeatNotFound, SeatTaken: one of them cannot be had any more.
+        """
+        self._hold(hold_id, [self.plan.position(seat_id) for seat_id in seat_ids])
+
+    def give_back(self, seat_ids: Iterable[str]) -> None:
+        """Make seats available that were held or sold."""
+        for position in [self.plan.position(seat_id) for seat_id in seat_ids]:
+            assert self._states[position] in _OWNED, self.plan.seat_id(position)
+            self._set(position, SeatState.AVAILABLE)
+
+    def sell(self, seat_ids: Iterable[str]) -> None:
+        """Make held seats sold, to whoever holds them."""
+        for position in [self.plan.position(seat_id) for seat_id in seat_ids]:
+            assert self._states[position] == _HELD, self.plan.seat_id(position)
+            change = self.changes.get(position)
+            self._set(position, SeatState.SOLD, change.hold_id if change else None)
+
+    def block(self, seat_ids: Sequence[str], reason: str, note: str = "") -> Counter[str]:
+        """Take seats off sale: all of them, or none. Those that are blocked get the new reason.
+
+        Answers how many seats this takes from each ticket type.
+
+        Raises:
+            SeatNotFound, SeatTaken: somebody holds one of them, or has bought it.
+        """
+        positions = [self.plan.position(seat_id) for seat_id in seat_ids]
+        self._refuse(at for at in positions if self._states[at] in _OWNED)
+        blocked: Counter[str] = Counter()
+        for position in positions:
+            if self._states[position] == _AVAILABLE:
+                blocked[self.plan.bench_at(position).ticket_type_id] += 1
+            self._set(position, SeatState.BLOCKED, reason=reason, note=note)
+        return blocked
+
+    def unblock(self, seat_ids: Sequence[str]) -> Counter[str]:
+        """Put those of the seats on sale that are blocked.
+
+        Answers how many seats this gives to each ticket type.
+
+        Raises:
+            SeatNotFound: the event has no such seat.
+        """
+        unblocked: Counter[str] = Counter()
+        for position in [self.plan.position(seat_id) for seat_id in seat_ids]:
+            if self._states[position] == _BLOCKED:
+                unblocked[self.plan.bench_at(position).ticket_type_id] += 1
+                self._set(position, SeatState.AVAILABLE)
+        return unblocked
+
+    def _hold(self, hold_id: str, positions: Sequence[int]) -> tuple[AssignedSeat, ...]:
+        self._refuse(at for at in positions if self._states[at] != _AVAILABLE)
+        if len(set(positions)) < len(positions):  # once it is taken, it is taken
+            raise SeatTaken
+        for position in positions:
+            self._set(position, SeatState.HELD, hold_id)
+        return tuple(self.plan.seat(position) for position in positions)
+
+    def _refuse(self, taken: Iterator[int]) -> None:
+        if seat_ids := [self.plan.seat_id(position) for position in taken]:
+            raise SeatTaken(metadata={"seat_ids": ",".join(seat_ids[:MAX_NAMED])})
+
+    def _best_of(self, bench: Bench, quantity: int, allow_orphans: bool) -> int | None:
+        """Where the best seats of a bench begin, if it has so many together."""
+        best = None
+        for start, stop in bench.stretches:
+            for run in _runs(quantity).finditer(self._states, start, stop):
+                begin = run.start()
+                place = _place(
+                    run.end() - begin, quantity, bench.twice_middle - 2 * begin, allow_orphans
+                )
+                if place is not None:
+                    *preference, offset = place
+                    best = min(best or (*preference, begin + offset), (*preference, begin + offset))
+        return best[-1] if best else None
+
+    def _set(
+        self,
+        position: int,
+        state: SeatState,
+        hold_id: str | None = None,
+        reason: str | None = None,
+        note: str = "",
+    ) -> None:
+        earlier = self.changes.get(position)
+        now, then = _LETTER[state], self._states[position]
+        before = earlier.before if earlier else _STATE[then]
+        self._states[position] = now
+        index = self.plan.bench_at(position).index
+        self._free[index] += (now == _AVAILABLE) - (then == _AVAILABLE)
+        for in_vain in self._in_vain.values():
+            in_vain.discard(index)
+        if state is before is SeatState.AVAILABLE:
+            self.changes.pop(position, None)
+        else:
+            self.changes[position] = Change(before, state, hold_id, reason, note)
+
+
+_LETTER = {state: ord(state.letter) for state in SeatState}
+_STATE = {letter: state for state, letter in _LETTER.items()}
+_AVAILABLE = _LETTER[SeatState.AVAILABLE]
+_HELD = _LETTER[SeatState.HELD]
+_BLOCKED = _LETTER[SeatState.BLOCKED]
+_OWNED = (_HELD, _LETTER[SeatState.SOLD])
+
+
+@lru_cache(maxsize=256)
+def _runs(length: int) -> re.Pattern[bytes]:
+    """Finds where at least so many available seats are together."""
+    return re.compile(rb"A{%d,}" % length)
+
+
+@lru_cache(maxsize=65_536)
+def _place(
+    length: int, quantity: int, twice_middle: int, allow_orphans: bool
+) -> tuple[int, int, int, int] | None:
+    """How to place a group in a run of seats, and how good that is: less is better.
+
+    Answers the waste, the orphans, twice the distance from the row's middle, and the offset in the
+    run; None if every offset leaves an orphan. `twice_middle` is twice the middle's offset.
+    """
+    spare = length - quantity
+    places = (
+        (
+            left % quantity + (spare - left) % quantity,
+            (left == 1) + (spare - left == 1),
+            abs(2 * left + quantity - twice_middle),
+            left,
+        )
+        for left in range(spare + 1)
+    )
+    return min((place for place in places if allow_orphans or not place[1]), default=None)
+
+
+def _benches(seats: Sequence[PlannedSeat]) -> Iterator[Bench]:
+    start, index = 0, 0
+    while start < len(seats):
+        stop = start + 1
+        first = seats[start]
+        while stop < len(seats) and (seats[stop].section, seats[stop].row) == (
+            first.section,
+            first.row,
+        ):
+            stop += 1
+        for ticket_type_id, stretches in _stretches(seats, start, stop).items():
+            yield Bench(
+                index, first.section, first.row, ticket_type_id, tuple(stretches), start + stop
+            )
+            index += 1
+        start = stop
+
+
+def _stretches(
+    seats: Sequence[PlannedSeat], start: int, stop: int
+) -> dict[str, list[tuple[int, int]]]:
+    """Where the seats of each ticket type stand together in a row."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    begin = start
+    for position in range(start, stop):
+        seat, end = seats[position], position + 1
+        if end == stop or seat.aisle or seats[end].ticket_type_id != seat.ticket_type_id:
+            found.setdefault(seat.ticket_type_id, []).append((begin, end))
+            begin = end
+    return found
