@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 
 from google.protobuf import json_format
 from google.protobuf.message import Message as Proto
@@ -42,23 +43,35 @@ def routing_key(proto_name: str) -> str:
 
 async def add(tx: Transaction, body: Proto, *, version: int = 1) -> None:
     """Announce something, if this transaction commits. `version` is the subject's."""
-    name = body.DESCRIPTOR.full_name
-    headers = {
-        "version": str(version),
-        "traceparent": telemetry.traceparent.get() or telemetry.new_traceparent(),
-    }
-    await tx.execute(
-        insert(_outbox).values(
-            id=new_id("msg"),
-            routing_key=routing_key(name),
-            type=name,
-            headers=json.dumps(headers),
-            body=json_format.MessageToJson(
-                body, preserving_proto_field_name=True, indent=None
-            ).encode(),
-        )
+    await add_all(tx, [body], version=version)
+
+
+async def add_all(tx: Transaction, bodies: Sequence[Proto], *, version: int = 1) -> None:
+    """Announce several things in one statement, to be relayed in this order."""
+    if not bodies:
+        return
+    headers = json.dumps(
+        {
+            "version": str(version),
+            "traceparent": telemetry.traceparent.get() or telemetry.new_traceparent(),
+        }
     )
+    ids = sorted(new_id("msg") for _ in bodies)
+    rows = [_row(key, body, headers) for key, body in zip(ids, bodies, strict=True)]
+    await tx.execute(insert(_outbox), rows)
     signal(tx, SIGNAL)
+
+
+def _row(message_id: str, body: Proto, headers: str) -> dict[str, object]:
+    name = body.DESCRIPTOR.full_name
+    text = json_format.MessageToJson(body, preserving_proto_field_name=True, indent=None)
+    return {
+        "id": message_id,
+        "routing_key": routing_key(name),
+        "type": name,
+        "headers": headers,
+        "body": text.encode(),
+    }
 
 
 async def relay(database: Database, broker: Broker) -> int:

@@ -319,13 +319,17 @@ waitlist_entries = Table(
     "waitlist_entries",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("event_id", Text, ForeignKey("events.id"), nullable=False),
-    Column("ticket_type_id", Text, ForeignKey("ticket_types.id"), nullable=False),
+    # An entry goes with what it is about: nobody waits for a ticket type that was deleted.
+    Column("event_id", Text, ForeignKey("events.id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "ticket_type_id", Text, ForeignKey("ticket_types.id", ondelete="CASCADE"), nullable=False
+    ),
     Column("quantity", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("email", Text, nullable=False),
     Column("full_name", Text, nullable=False),
-    Column("hold_id", Text, ForeignKey("holds.id"), unique=True),  # what was offered
+    # What was offered.
+    Column("hold_id", Text, ForeignKey("holds.id", ondelete="SET NULL"), unique=True),
     _moment("offer_expires_at", nullable=True),
     _created(),
     _updated(),
@@ -335,10 +339,11 @@ waitlist_entries = Table(
     ),
     CheckConstraint("(state = 'OFFERED') <= (hold_id IS NOT NULL)", name="offered"),
     Index("ix_waitlist_entries_event_id", "event_id", "id"),
-    # The line of a ticket type, by age.
+    # Of those who wait for so many tickets of a type, who comes first?
     Index(
         "ix_waitlist_entries_waiting",
         "ticket_type_id",
+        "quantity",
         "id",
         postgresql_where=text("state = 'WAITING'"),
     ),
@@ -346,7 +351,7 @@ waitlist_entries = Table(
     Index(
         "uq_waitlist_entries_email",
         "ticket_type_id",
-        "email",
+        func.lower(text("email")),
         unique=True,
         postgresql_where=text("state IN ('WAITING', 'OFFERED')"),
     ),

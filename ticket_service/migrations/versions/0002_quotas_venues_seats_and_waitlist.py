@@ -243,13 +243,22 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("quantity > 0", name=op.f("ck_waitlist_entries_quantity")),
         sa.ForeignKeyConstraint(
-            ["event_id"], ["events.id"], name=op.f("fk_waitlist_entries_event_id")
+            ["event_id"],
+            ["events.id"],
+            name=op.f("fk_waitlist_entries_event_id"),
+            ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["hold_id"], ["holds.id"], name=op.f("fk_waitlist_entries_hold_id")
+            ["hold_id"],
+            ["holds.id"],
+            name=op.f("fk_waitlist_entries_hold_id"),
+            ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
-            ["ticket_type_id"], ["ticket_types.id"], name=op.f("fk_waitlist_entries_ticket_type_id")
+            ["ticket_type_id"],
+            ["ticket_types.id"],
+            name=op.f("fk_waitlist_entries_ticket_type_id"),
+            ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_waitlist_entries")),
         sa.UniqueConstraint("hold_id", name=op.f("uq_waitlist_entries_hold_id")),
@@ -260,14 +269,14 @@ def upgrade() -> None:
     op.create_index(
         "ix_waitlist_entries_waiting",
         "waitlist_entries",
-        ["ticket_type_id", "id"],
+        ["ticket_type_id", "quantity", "id"],
         unique=False,
         postgresql_where=sa.text("state = 'WAITING'"),
     )
     op.create_index(
         "uq_waitlist_entries_email",
         "waitlist_entries",
-        ["ticket_type_id", "email"],
+        ["ticket_type_id", sa.literal_column("lower(email)")],
         unique=True,
         postgresql_where=sa.text("state IN ('WAITING', 'OFFERED')"),
     )
