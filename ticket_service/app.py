@@ -7,6 +7,7 @@ from tessera.ticket.v1 import (
     hold_service_pb2_grpc,
     quota_service_pb2_grpc,
     ticket_service_pb2_grpc,
+    venue_service_pb2_grpc,
 )
 
 from kit import idempotency
@@ -20,6 +21,7 @@ from ticket_service.holds import operations as holds
 from ticket_service.holds.rpc import Holds
 from ticket_service.quotas.rpc import Quotas
 from ticket_service.settings import Settings
+from ticket_service.venues.rpc import Venues
 
 ENDING_EVERY_S = 30
 FORGETTING_EVERY_S = 3600
@@ -51,6 +53,7 @@ async def build(host: Host) -> Service:
             ),
             (Quotas(database), quota_service_pb2_grpc.add_QuotaServiceServicer_to_server),
             (Tickets(database), ticket_service_pb2_grpc.add_TicketServiceServicer_to_server),
+            (Venues(database), venue_service_pb2_grpc.add_VenueServiceServicer_to_server),
         ],
         guard=Guard(verifier(host.mesh)),
         workers={"expire_holds": expire_holds, "end_events": end_events, "forget": forget},

@@ -174,20 +174,29 @@ class Rest:
     size: Size
 
 
-def check_layout(layout: Layout) -> None:
-    """Raise InvalidLayout, naming each place, unless this can be a hall's layout."""
-    _refuse(_in_layout(layout))
+def check_layout(layout: Layout) -> Size:
+    """The size of a hall with this layout.
+
+    Raises:
+        InvalidLayout: naming each place that is wrong.
+    """
+    size = Size.of(layout.sections)
+    _refuse(_in_layout(layout, size))
+    return size
 
 
-def check_section(section: Section, rest: Rest) -> None:
-    """Raise InvalidLayout, naming each place, unless the section fits into its hall.
+def check_section(section: Section, rest: Rest) -> Size:
+    """The size of the hall with this section in it.
 
     Raises:
         TooManySections: the hall has no room for one more.
+        InvalidLayout: naming each place that does not fit.
     """
     if len(rest.section_names) >= MAX_SECTIONS:
         raise TooManySections
-    _refuse(_in_section(section, rest))
+    size = Size.of([section]) + rest.size
+    _refuse(_in_section(section, rest, size))
+    return size
 
 
 def settle(given: Layout, current: Layout) -> Layout:
@@ -220,8 +229,8 @@ def _refuse(violations: Iterator[FieldViolation]) -> None:
         raise InvalidLayout(f"{found[0].field}: {found[0].description}", violations=found)
 
 
-def _in_layout(layout: Layout) -> Iterator[FieldViolation]:
-    yield from _in_size("sections", Size.of(layout.sections))
+def _in_layout(layout: Layout, size: Size) -> Iterator[FieldViolation]:
+    yield from _in_size("sections", size)
     yield from _in_names((zone.name for zone in layout.zones), "zones[{}].name", "hall")
     for index, zone in enumerate(layout.zones):
         if not _COLOR.fullmatch(zone.color):
@@ -232,8 +241,8 @@ def _in_layout(layout: Layout) -> Iterator[FieldViolation]:
         yield from _in_rows(section.rows, zones, f"sections[{index}].rows")
 
 
-def _in_section(section: Section, rest: Rest) -> Iterator[FieldViolation]:
-    yield from _in_size("rows", Size.of([section]) + rest.size)
+def _in_section(section: Section, rest: Rest, size: Size) -> Iterator[FieldViolation]:
+    yield from _in_size("rows", size)
     if wrong := _in_name(section.name, rest.section_names, "hall"):
         yield FieldViolation("name", wrong)
     yield from _in_rows(section.rows, rest.zones, "rows")

@@ -39,6 +39,7 @@ from ticket_service.venues.domain import (
     Zone,
 )
 
+_SEAT = ("id", "number", "x", "y", "zone", "aisle", "block_reason")  # as domain.Seat has them
 _BLOCK_REASONS: Mapping[str | None, BlockReason | None] = {
     None: None,
     **{reason.value: reason for reason in BlockReason},
@@ -279,43 +280,28 @@ async def _read_sections(tx: Transaction, which: ColumnElement[bool]) -> list[Se
 
 
 async def _insert_rows(tx: Transaction, of: Sequence[Section]) -> None:
-    rows = [
-        (new_id("row"), section.id, place, row)
-        for section in of
-        for place, row in enumerate(section.rows)
-    ]
-    await _insert_columns(
-        tx,
-        seat_rows,
-        {
-            "id": [row_id for row_id, _, _, _ in rows],
-            "section_id": [section_id for _, section_id, _, _ in rows],
-            "position": [position for _, _, position, _ in rows],
-            "name": [row.name for *_, row in rows],
-            "rank": [row.rank for *_, row in rows],
-            "zone": [row.zone for *_, row in rows],
-        },
-    )
     placed = [
-        (row_id, position, seat)
-        for row_id, _, _, row in rows
-        for position, seat in enumerate(row.seats)
+        (new_id("row"), section.id, position, row)
+        for section in of
+        for position, row in enumerate(section.rows)
     ]
-    await _insert_columns(
-        tx,
-        seats,
-        {
-            "id": [seat.id for _, _, seat in placed],
-            "row_id": [row_id for row_id, _, _ in placed],
-            "position": [position for _, position, _ in placed],
-            "number": [seat.number for _, _, seat in placed],
-            "x": [seat.x for _, _, seat in placed],
-            "y": [seat.y for _, _, seat in placed],
-            "zone": [seat.zone for _, _, seat in placed],
-            "aisle": [seat.aisle for _, _, seat in placed],
-            "block_reason": [seat.block_reason for _, _, seat in placed],
-        },
-    )
+    row_ids, section_ids, positions, rows = zip(*placed, strict=True) if placed else ((),) * 4
+    row_columns = {
+        "id": row_ids,
+        "section_id": section_ids,
+        "position": positions,
+        "name": [row.name for row in rows],
+        "rank": [row.rank for row in rows],
+        "zone": [row.zone for row in rows],
+    }
+    await _insert_columns(tx, seat_rows, row_columns)
+    found = [seat for row in rows for seat in row.seats]
+    seat_columns = {
+        "row_id": [row_id for row_id, row in zip(row_ids, rows, strict=True) for _ in row.seats],
+        "position": [position for row in rows for position in range(len(row.seats))],
+        **{name: [getattr(seat, name) for seat in found] for name in _SEAT},
+    }
+    await _insert_columns(tx, seats, seat_columns)
 
 
 async def _insert_columns(
@@ -350,6 +336,6 @@ def _row(row: Row[Any]) -> domain.Row:
     """A row of seats; without seats, its arrays are null."""
     if row.id is None:
         return domain.Row(row.name, row.rank, row.row_zone, ())
-    reasons = map(_BLOCK_REASONS.__getitem__, row.block_reason)
-    columns = (row.id, row.number, row.x, row.y, row.zone, row.aisle)
+    *columns, block_reasons = (getattr(row, name) for name in _SEAT)
+    reasons = map(_BLOCK_REASONS.__getitem__, block_reasons)
     return domain.Row(row.name, row.rank, row.row_zone, tuple(map(Seat, *columns, reasons)))
