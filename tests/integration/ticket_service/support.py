@@ -21,6 +21,9 @@ from tessera.ticket.v1 import (
     hold_pb2,
     hold_service_pb2,
     hold_service_pb2_grpc,
+    quota_pb2,
+    quota_service_pb2,
+    quota_service_pb2_grpc,
     ticket_pb2,
     ticket_service_pb2,
     ticket_service_pb2_grpc,
@@ -41,6 +44,7 @@ class TicketApi:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.events = event_service_pb2_grpc.EventServiceStub(channel)
         self.holds = hold_service_pb2_grpc.HoldServiceStub(channel)
+        self.quotas = quota_service_pb2_grpc.QuotaServiceStub(channel)
         self.tickets = ticket_service_pb2_grpc.TicketServiceStub(channel)
 
 
@@ -90,6 +94,13 @@ class Shop:
         """A ticket type: ten tickets at 50 euros, if nothing else is said."""
         request = ticket_type(event_id, **fields)
         return await self.public.events.CreateTicketType(request, metadata=organizer.admin)
+
+    async def add_quota(
+        self, organizer: Organizer, size: int, *types: ticket_type_pb2.TicketType, **fields: Any
+    ) -> quota_pb2.Quota:
+        """A quota over these ticket types, which are of one event."""
+        request = quota(size, *types, **fields)
+        return await self.public.quotas.CreateQuota(request, metadata=organizer.admin)
 
     async def on_sale(
         self, organizer: Organizer, *types: Mapping[str, Any], **fields: Any
@@ -196,6 +207,20 @@ def ticket_type(event_id: str, **fields: Any) -> event_service_pb2.CreateTicketT
     return event_service_pb2.CreateTicketTypeRequest(event_id=event_id, **values)
 
 
+def quota(
+    size: int, *types: ticket_type_pb2.TicketType, **fields: Any
+) -> quota_service_pb2.CreateQuotaRequest:
+    """Asks for a quota over these ticket types, unless `fields` spoil it."""
+    values = {
+        "event_id": types[0].event_id if types else "",
+        "name": "Main hall",
+        "size": size,
+        "ticket_type_ids": [found.id for found in types],
+        **fields,
+    }
+    return quota_service_pb2.CreateQuotaRequest(**values)
+
+
 def hold(
     of: event_pb2.Event, *quantities: int, **fields: Any
 ) -> hold_service_pb2.CreateHoldRequest:
@@ -217,7 +242,7 @@ def issue(hold_id: str, order_id: str = "") -> ticket_service_pb2.IssueTicketsRe
 
 def patch(request_type: Callable[..., Any], *, null: tuple[str, ...] = (), **fields: Any) -> Any:
     """A PATCH that changes `fields`, and sets `null` to null, as the gateway would send it."""
-    names = ("event_id", "ticket_type_id", "if_match")
+    names = ("event_id", "ticket_type_id", "quota_id", "if_match")
     changed = [name for name in fields if name not in names]
     return request_type(**fields, update_mask=FieldMask(paths=[*changed, *null]))
 

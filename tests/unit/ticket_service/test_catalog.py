@@ -157,3 +157,19 @@ def test_a_change_without_stock_leaves_the_stock() -> None:
     assert domain.change_ticket_type(TICKET_TYPE, {"name": "Box"}) == replace(
         TICKET_TYPE, name="Box"
     )
+
+
+def test_what_can_be_had_is_the_least_that_its_stock_and_its_quotas_leave() -> None:
+    assert TICKET_TYPE.available == TICKET_TYPE.remaining == 4
+    assert replace(TICKET_TYPE, quota_remaining=9).available == 4
+    assert replace(TICKET_TYPE, quota_remaining=3).available == 3
+    assert replace(TICKET_TYPE, quota_remaining=0).available == 0
+
+
+def test_the_stock_of_seats_is_changed_by_seats_alone() -> None:
+    seated = replace(TICKET_TYPE, is_seated=True)
+    for total in (9, 11):
+        with pytest.raises(domain.TicketTypeIsSeated):
+            domain.change_ticket_type(seated, {"total_stock": total})
+    same = domain.change_ticket_type(seated, {"total_stock": 10, "name": "Stalls"})
+    assert same == replace(seated, name="Stalls")
