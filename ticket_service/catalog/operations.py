@@ -219,7 +219,7 @@ async def update_ticket_type(
 async def delete_ticket_type(
     database: Database, organizer_id: str, event_id: str, ticket_type_id: str, if_match: str
 ) -> None:
-    """Delete a ticket type that was never held, has no seats and nobody waits for."""
+    """Delete a ticket type that was never held and is not on the seat map."""
     async with database.begin() as tx:
         await _own_event(tx, organizer_id, event_id)
         ticket_type = _pick(await store.lock_ticket_types(tx, event_id), ticket_type_id)
@@ -228,8 +228,6 @@ async def delete_ticket_type(
             raise domain.TicketTypeInUse
         if await store.is_on_seat_map(tx, ticket_type_id):
             raise domain.TicketTypeInUse("The event's seat map sells seats as this ticket type.")
-        if await store.is_waited_for(tx, ticket_type_id):
-            raise domain.TicketTypeInUse("Customers wait for tickets of this type.")
         await store.delete_ticket_type(tx, ticket_type_id)
 
 

@@ -267,17 +267,10 @@ async def is_on_seat_map(tx: Transaction, ticket_type_id: str) -> bool:
     )
 
 
-async def is_waited_for(tx: Transaction, ticket_type_id: str) -> bool:
-    """Whether anybody stands in line for the ticket type."""
-    entries = waitlist_entries.c
-    waits = and_(entries.ticket_type_id == ticket_type_id, entries.state == "WAITING")
-    return await _any(tx, waits)
-
-
 async def delete_ticket_type(tx: Transaction, ticket_type_id: str) -> None:
     """Remove a ticket type that was never held, also from its quotas."""
-    for uses in (quota_ticket_types, waitlist_entries):
-        await tx.execute(delete(uses).where(uses.c.ticket_type_id == ticket_type_id))
+    uses = quota_ticket_types.c.ticket_type_id == ticket_type_id
+    await tx.execute(delete(quota_ticket_types).where(uses))
     await tx.execute(delete(ticket_types).where(ticket_types.c.id == ticket_type_id))
     signal(tx, CHANGED)
 
