@@ -1,7 +1,4 @@
-"""What the seats of an event are, who has them, and which are the best that are left.
-
-A `SeatPlan` is where the seats are, and never changes; a `Seating` is who has them, at a version.
-"""
+"""Who has the seats of an event, and which are the best that are left."""
 
 import re
 from collections import Counter, defaultdict
@@ -14,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kit.errors import FailedPrecondition, NotFound
+from ticket_service.seating.plan import Bench, SeatPlan
 
 MAX_NAMED = 20  # of the seats that an error names: an error has to fit into a header
 
@@ -67,35 +65,6 @@ class AssignedSeat:
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedSeat:
-    """A seat of an event's map. Rows of a lower rank are better."""
-
-    seat_id: str
-    section: str
-    row: str
-    number: str
-    rank: int
-    aisle: bool  # the next seat of the row is across an aisle
-    ticket_type_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """The seats of one ticket type in a row, by their positions in the map.
-
-    `stretches` are where they stand together: from a position up to another, which is not part of
-    it. Neither an aisle nor a seat of another ticket type is in between.
-    """
-
-    index: int  # of the bench in its plan
-    section: str
-    row: str
-    ticket_type_id: str
-    stretches: tuple[tuple[int, int], ...]
-    twice_middle: int  # of the whole row, whoever's its seats are
-
-
-@dataclass(frozen=True, slots=True)
 class Change:
     """What became of a seat. No hold id: whoever has it keeps it."""
 
@@ -104,58 +73,6 @@ class Change:
     hold_id: str | None = None
     reason: str | None = None
     note: str = ""
-
-
-class SeatPlan:
-    """Where the seats of one event are: shared by all its seatings, and never changed."""
-
-    def __init__(self, event_id: str, created_at: datetime, seats: Sequence[PlannedSeat]) -> None:
-        """`seats` in the order of the map; `created_at` tells apart what replaced each other."""
-        self.event_id = event_id
-        self.created_at = created_at
-        self.benches = tuple(_benches(seats))
-        self._seat_ids = tuple(seat.seat_id for seat in seats)
-        self._numbers = tuple(seat.number for seat in seats)
-        self._positions = {seat_id: position for position, seat_id in enumerate(self._seat_ids)}
-        self._bench_at = [self.benches[0]] * len(seats)
-        for bench in self.benches:
-            for start, stop in bench.stretches:
-                self._bench_at[start:stop] = [bench] * (stop - start)
-        best_first: dict[str, list[Bench]] = {}
-        # Sorted by rank alone: what ranks alike stays in the order of the map.
-        for bench in sorted(self.benches, key=lambda each: seats[each.stretches[0][0]].rank):
-            best_first.setdefault(bench.ticket_type_id, []).append(bench)
-        self._best_first = {key: tuple(benches) for key, benches in best_first.items()}
-
-    def __len__(self) -> int:
-        """How many seats there are."""
-        return len(self._seat_ids)
-
-    def position(self, seat_id: str) -> int:
-        """Where the seat is in the map; SeatNotFound if it is not."""
-        try:
-            return self._positions[seat_id]
-        except KeyError:
-            raise SeatNotFound(metadata={"seat_id": seat_id}) from None
-
-    def bench_at(self, position: int) -> Bench:
-        """The bench that a seat is on."""
-        return self._bench_at[position]
-
-    def best_first(self, ticket_type_id: str) -> Sequence[Bench]:
-        """The benches of a ticket type, by ascending rank and then in the map's order."""
-        return self._best_first.get(ticket_type_id, ())
-
-    def seat_id(self, position: int) -> str:
-        """The id of a seat."""
-        return self._seat_ids[position]
-
-    def seat(self, position: int) -> AssignedSeat:
-        """The seat as tickets name it."""
-        bench = self._bench_at[position]
-        return AssignedSeat(
-            self._seat_ids[position], bench.section, bench.row, self._numbers[position]
-        )
 
 
 class Seating:
@@ -203,7 +120,7 @@ class Seating:
 
     def state(self, seat_id: str) -> SeatState:
         """What the seat is now."""
-        return _STATE[self._states[self.plan.position(seat_id)]]
+        return _STATE[self._states[self._at(seat_id)]]
 
     def take(
         self, hold_id: str, ticket_type_id: str, seat_ids: Sequence[str]
@@ -214,12 +131,12 @@ class Seating:
             SeatNotFound: the event has no such seat, or sells it as another ticket type.
             SeatTaken: one of them is not available.
         """
-        positions = [self.plan.position(seat_id) for seat_id in seat_ids]
+        positions = [self._at(seat_id) for seat_id in seat_ids]
         for position in positions:
             if self.plan.bench_at(position).ticket_type_id != ticket_type_id:
                 raise SeatNotFound(
                     "This seat is sold as another ticket type.",
-                    metadata={"seat_id": self.plan.seat_id(position)},
+                    metadata={"seat_id": self.plan.seat_ids[position]},
                 )
         return self._hold(hold_id, positions)
 
@@ -250,18 +167,18 @@ class Seating:
         Raises:
             SeatNotFound, SeatTaken: one of them cannot be had any more.
         """
-        self._hold(hold_id, [self.plan.position(seat_id) for seat_id in seat_ids])
+        self._hold(hold_id, [self._at(seat_id) for seat_id in seat_ids])
 
     def give_back(self, seat_ids: Iterable[str]) -> None:
         """Make seats available that were held or sold."""
-        for position in [self.plan.position(seat_id) for seat_id in seat_ids]:
-            assert self._states[position] in _OWNED, self.plan.seat_id(position)
+        for position in [self._at(seat_id) for seat_id in seat_ids]:
+            assert self._states[position] in _OWNED, self.plan.seat_ids[position]
             self._set(position, SeatState.AVAILABLE)
 
     def sell(self, seat_ids: Iterable[str]) -> None:
         """Make held seats sold, to whoever holds them."""
-        for position in [self.plan.position(seat_id) for seat_id in seat_ids]:
-            assert self._states[position] == _HELD, self.plan.seat_id(position)
+        for position in [self._at(seat_id) for seat_id in seat_ids]:
+            assert self._states[position] == _HELD, self.plan.seat_ids[position]
             change = self.changes.get(position)
             self._set(position, SeatState.SOLD, change.hold_id if change else None)
 
@@ -273,7 +190,7 @@ class Seating:
         Raises:
             SeatNotFound, SeatTaken: somebody holds one of them, or has bought it.
         """
-        positions = [self.plan.position(seat_id) for seat_id in seat_ids]
+        positions = [self._at(seat_id) for seat_id in seat_ids]
         self._refuse(at for at in positions if self._states[at] in _OWNED)
         blocked: Counter[str] = Counter()
         for position in positions:
@@ -291,11 +208,22 @@ class Seating:
             SeatNotFound: the event has no such seat.
         """
         unblocked: Counter[str] = Counter()
-        for position in [self.plan.position(seat_id) for seat_id in seat_ids]:
+        for position in [self._at(seat_id) for seat_id in seat_ids]:
             if self._states[position] == _BLOCKED:
                 unblocked[self.plan.bench_at(position).ticket_type_id] += 1
                 self._set(position, SeatState.AVAILABLE)
         return unblocked
+
+    def _at(self, seat_id: str) -> int:
+        try:
+            return self.plan.positions[seat_id]
+        except KeyError:
+            raise SeatNotFound(metadata={"seat_id": seat_id}) from None
+
+    def _seat(self, position: int) -> AssignedSeat:
+        bench = self.plan.bench_at(position)
+        seat_id, number = self.plan.seat_ids[position], self.plan.numbers[position]
+        return AssignedSeat(seat_id, bench.section, bench.row, number)
 
     def _hold(self, hold_id: str, positions: Sequence[int]) -> tuple[AssignedSeat, ...]:
         self._refuse(at for at in positions if self._states[at] != _AVAILABLE)
@@ -303,10 +231,10 @@ class Seating:
             raise SeatTaken
         for position in positions:
             self._set(position, SeatState.HELD, hold_id)
-        return tuple(self.plan.seat(position) for position in positions)
+        return tuple(self._seat(position) for position in positions)
 
     def _refuse(self, taken: Iterator[int]) -> None:
-        if seat_ids := [self.plan.seat_id(position) for position in taken]:
+        if seat_ids := [self.plan.seat_ids[position] for position in taken]:
             raise SeatTaken(metadata={"seat_ids": ",".join(seat_ids[:MAX_NAMED])})
 
     def _best_of(self, bench: Bench, quantity: int, allow_orphans: bool) -> int | None:
@@ -379,35 +307,3 @@ def _place(
         for left in range(spare + 1)
     )
     return min((place for place in places if allow_orphans or not place[1]), default=None)
-
-
-def _benches(seats: Sequence[PlannedSeat]) -> Iterator[Bench]:
-    start, index = 0, 0
-    while start < len(seats):
-        stop = start + 1
-        first = seats[start]
-        while stop < len(seats) and (seats[stop].section, seats[stop].row) == (
-            first.section,
-            first.row,
-        ):
-            stop += 1
-        for ticket_type_id, stretches in _stretches(seats, start, stop).items():
-            yield Bench(
-                index, first.section, first.row, ticket_type_id, tuple(stretches), start + stop
-            )
-            index += 1
-        start = stop
-
-
-def _stretches(
-    seats: Sequence[PlannedSeat], start: int, stop: int
-) -> dict[str, list[tuple[int, int]]]:
-    """Where the seats of each ticket type stand together in a row."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    begin = start
-    for position in range(start, stop):
-        seat, end = seats[position], position + 1
-        if end == stop or seat.aisle or seats[end].ticket_type_id != seat.ticket_type_id:
-            found.setdefault(seat.ticket_type_id, []).append((begin, end))
-            begin = end
-    return found

@@ -11,7 +11,8 @@ from sqlalchemy import Integer, Row, Text, and_, bindparam, case, func, select, 
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from kit.database import Transaction
-from ticket_service.seating.domain import Change, PlannedSeat, SeatMap, SeatPlan, SeatState
+from ticket_service.seating.domain import Change, SeatMap, SeatState
+from ticket_service.seating.plan import PlannedSeat, SeatPlan
 from ticket_service.tables import event_seats, seat_maps
 
 _EVENT_ID = bindparam("event_id_", type_=Text)

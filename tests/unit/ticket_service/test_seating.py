@@ -13,13 +13,12 @@ from ticket_service.seating.domain import (
     AssignedSeat,
     Change,
     NoAdjacentSeats,
-    PlannedSeat,
     Seating,
     SeatNotFound,
-    SeatPlan,
     SeatState,
     SeatTaken,
 )
+from ticket_service.seating.plan import PlannedSeat, SeatPlan
 
 AVAILABLE, HELD, SOLD, BLOCKED = SeatState
 CREATED = datetime(2026, 11, 20, 19, 30, tzinfo=UTC)
