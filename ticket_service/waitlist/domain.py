@@ -1,7 +1,7 @@
 """What an entry of a waiting list is: a wish for tickets that are sold out, and its fate."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -117,6 +117,11 @@ def check_joinable(
         )
     if quantity <= shelf.left(ticket_type_id):
         raise NotSoldOut
+
+
+def anonymous(entry: WaitlistEntry) -> WaitlistEntry:
+    """The entry without who it is that waits."""
+    return replace(entry, email="", full_name="")
 
 
 def left(entry: WaitlistEntry) -> WaitlistEntry:

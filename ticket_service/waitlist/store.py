@@ -35,15 +35,17 @@ _ENTRY = select(waitlist_entries, events.c.organizer_id).join(events)
 _IDS = bindparam("ids", type_=ARRAY(Text))
 
 
-async def insert_entry(tx: Transaction, values: Mapping[str, Any]) -> bool:
-    """A new entry; False when the address has one that is live for the same ticket type."""
+async def insert_entry(tx: Transaction, values: Mapping[str, Any]) -> WaitlistEntry | None:
+    """A new entry; None when the address has one that is live for the same ticket type."""
     made = (
         insert(waitlist_entries)
         .values(**values, state=WaitlistState.WAITING)
         .on_conflict_do_nothing()
         .returning(_columns.id)
     )
-    return (await tx.execute(made)).first() is not None
+    if (await tx.execute(made)).first() is None:
+        return None
+    return await get_entry(tx, values["id"])
 
 
 async def count_waiting(tx: Transaction, ticket_type_id: str) -> int:
