@@ -10,7 +10,7 @@ from tessera.ticket.v1 import (
     venue_service_pb2_grpc,
 )
 
-from kit import idempotency
+from kit import brokers, idempotency, outbox
 from kit.rpc_server import Guard
 from kit.service import Host, Service
 from kit.user_keys import verifier
@@ -24,6 +24,7 @@ from ticket_service.settings import Settings
 from ticket_service.venues.rpc import Venues
 
 ENDING_EVERY_S = 30
+RELAY_POLL_S = 2.0
 FORGETTING_EVERY_S = 3600
 
 
@@ -31,6 +32,7 @@ async def build(host: Host) -> Service:
     """The service's RPCs and its background work."""
     settings = Settings.read(host.environment)
     database = host.database
+    broker = brokers.connect(settings.amqp_url, settings.database_url)
 
     async def expire_holds() -> None:
         await asyncio.sleep(await holds.expire_holds(database))
@@ -38,6 +40,10 @@ async def build(host: Host) -> Service:
     async def end_events() -> None:
         await catalog.end_events(database)
         await asyncio.sleep(ENDING_EVERY_S)
+
+    async def relay() -> None:
+        if not await outbox.relay(database, broker):
+            await database.wait(outbox.SIGNAL, RELAY_POLL_S)
 
     async def forget() -> None:
         async with database.begin() as tx:
@@ -56,5 +62,11 @@ async def build(host: Host) -> Service:
             (Venues(database), venue_service_pb2_grpc.add_VenueServiceServicer_to_server),
         ],
         guard=Guard(verifier(host.mesh)),
-        workers={"expire_holds": expire_holds, "end_events": end_events, "forget": forget},
+        workers={
+            "expire_holds": expire_holds,
+            "end_events": end_events,
+            "relay": relay,
+            "forget": forget,
+        },
+        on_stop=broker.close,
     )
