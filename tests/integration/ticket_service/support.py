@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,9 @@ from tessera.ticket.v1 import (
     ticket_service_pb2,
     ticket_service_pb2_grpc,
     ticket_type_pb2,
+    venue_pb2,
+    venue_service_pb2,
+    venue_service_pb2_grpc,
 )
 from tessera.type.v1 import money_pb2
 
@@ -46,6 +49,7 @@ class TicketApi:
         self.holds = hold_service_pb2_grpc.HoldServiceStub(channel)
         self.quotas = quota_service_pb2_grpc.QuotaServiceStub(channel)
         self.tickets = ticket_service_pb2_grpc.TicketServiceStub(channel)
+        self.venues = venue_service_pb2_grpc.VenueServiceStub(channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,63 @@ class Shop:
         request = ticket_service_pb2.CreateCheckInRequest(ticket_code=code, **fields)
         return await self.public.tickets.CreateCheckIn(request, metadata=by)
 
+    async def add_venue(self, organizer: Organizer, **fields: Any) -> venue_pb2.Venue:
+        """A new venue without halls."""
+        request = venue_service_pb2.CreateVenueRequest(**{"name": "Divadlo", **fields})
+        return await self.public.venues.CreateVenue(request, metadata=organizer.admin)
+
+    async def add_hall(
+        self, organizer: Organizer, layout: venue_pb2.HallLayout | None = None, venue_id: str = ""
+    ) -> venue_pb2.Hall:
+        """A hall with these seats, or none, in a venue (default: a new one)."""
+        request = venue_service_pb2.CreateHallRequest(
+            venue_id=venue_id or (await self.add_venue(organizer)).id, name="Main Hall"
+        )
+        hall = await self.public.venues.CreateHall(request, metadata=organizer.admin)
+        if layout is not None:
+            await self.import_layout(organizer, hall, layout)
+        return hall
+
+    async def import_layout(
+        self, organizer: Organizer, hall: venue_pb2.Hall, layout: venue_pb2.HallLayout, **rest: Any
+    ) -> venue_pb2.HallLayout:
+        """Replace a hall's seats, with all that is in a layout."""
+        request = venue_service_pb2.ImportHallLayoutRequest(
+            venue_id=hall.venue_id,
+            hall_id=hall.id,
+            zones=layout.zones,
+            sections=layout.sections,
+            version=layout.version,
+            **rest,
+        )
+        return await self.public.venues.ImportHallLayout(request, metadata=organizer.admin)
+
+    async def layout(self, organizer: Organizer, hall: venue_pb2.Hall) -> venue_pb2.HallLayout:
+        """A hall's seats."""
+        request = venue_service_pb2.GetHallLayoutRequest(venue_id=hall.venue_id, hall_id=hall.id)
+        return await self.public.venues.GetHallLayout(request, metadata=organizer.admin)
+
+    async def seat(self, of: ticket_type_pb2.TicketType) -> None:
+        """Make each of these tickets, of which none is out, a seat in row A."""
+        for statement in (
+            "INSERT INTO seat_maps (event_id, hall_id) VALUES (:event, 'hall_gone')",
+            """
+            INSERT INTO seat_map_zones (event_id, zone, position, color, ticket_type_id)
+            VALUES (:event, 'Standard', 0, '', :type)
+            """,
+            """
+            INSERT INTO event_seats (event_id, position, seat_id, section, row, number, rank, x, y,
+                                     zone, aisle, ticket_type_id, state)
+            SELECT :event, n, :type || n, 'Stalls', 'A', n + 1, 1, n, 0, 'Standard', false, :type,
+                   'AVAILABLE'
+            FROM generate_series(0, :count - 1) n
+            """,
+            "UPDATE ticket_types SET is_seated = true WHERE id = :type",
+        ):
+            values = {"event": of.event_id, "type": of.id, "count": of.total_stock}
+            named = {key: value for key, value in values.items() if f":{key}" in statement}
+            await self.execute(statement, **named)
+
     async def execute(self, sql: str, **values: Any) -> Any:
         """Run one statement in ticket_service's database; answers its rows, if it has any."""
         async with self.database.begin() as tx:
@@ -242,9 +303,29 @@ def issue(hold_id: str, order_id: str = "") -> ticket_service_pb2.IssueTicketsRe
 
 def patch(request_type: Callable[..., Any], *, null: tuple[str, ...] = (), **fields: Any) -> Any:
     """A PATCH that changes `fields`, and sets `null` to null, as the gateway would send it."""
-    names = ("event_id", "ticket_type_id", "quota_id", "if_match")
-    changed = [name for name in fields if name not in names]
+    changed = [name for name in fields if not name.endswith("_id") and name != "if_match"]
     return request_type(**fields, update_mask=FieldMask(paths=[*changed, *null]))
+
+
+def layout(
+    sections: Mapping[str, Mapping[str, int]], zones: Sequence[str] = ("Standard",)
+) -> venue_pb2.HallLayout:
+    """`{"Stalls": {"A": 12}}`: how many seats each row has, numbered from 1, in the first zone."""
+    return venue_pb2.HallLayout(
+        zones=[venue_pb2.Zone(name=name) for name in zones],
+        sections=[
+            venue_pb2.Section(name=name, rows=[row(*each, zone=zones[0]) for each in rows.items()])
+            for name, rows in sections.items()
+        ],
+    )
+
+
+def row(name: str, seats: int, **fields: Any) -> venue_pb2.Row:
+    """A row of so many seats, numbered from 1."""
+    numbers = range(1, seats + 1)
+    return venue_pb2.Row(
+        name=name, seats=[venue_pb2.Seat(number=str(n), x=n) for n in numbers], **fields
+    )
 
 
 def new_order_id() -> str:

@@ -20,6 +20,7 @@ from tests.integration.ticket_service.support import (
     timestamp,
 )
 from ticket_service.catalog import operations
+from ticket_service.tables import metadata
 
 
 async def get(shop: Shop, event_id: str, **call: Any) -> event_pb2.Event:
@@ -290,6 +291,30 @@ async def test_an_event_with_a_live_hold_is_neither_unpublished_nor_deleted(
         await get(shop, published.id, metadata=organizer.admin)
     with refused("HOLD_NOT_FOUND"):
         await shop.hold_state(held.id)
+
+
+async def test_a_deleted_draft_leaves_nothing_behind(shop: Shop, organizer: Organizer) -> None:
+    published = await shop.on_sale(organizer, {"name": "Seats"}, {"name": "Standing"})
+    seats, standing = published.ticket_types
+    await shop.release((await shop.hold(published, 0, 10)).id)
+    await shop.add_quota(organizer, 5, standing)
+    await shop.add_quota(organizer, 5, event_id=published.id)
+    await shop.seat(seats)
+    await shop.execute(
+        """
+        INSERT INTO waitlist_entries
+            (id, event_id, ticket_type_id, quantity, state, email, full_name)
+        VALUES (:event, :event, :type, 1, 'WAITING', 'ada@example.org', 'Ada')
+        """,
+        event=published.id,
+        type=standing.id,
+    )
+    await unpublish(shop, organizer, published.id)
+    belongings = [table.name for table in metadata.tables.values() if "event_id" in table.c]
+    await delete(shop, organizer, published.id)
+    for table in belongings:
+        left = await shop.execute(f"SELECT * FROM {table} WHERE event_id = :id", id=published.id)
+        assert left == [], table
 
 
 async def test_an_event_with_sold_tickets_is_not_unpublished_until_they_are_taken_back(

@@ -277,3 +277,23 @@ async def test_the_same_key_and_request_make_one_ticket_type(
         "SELECT count(*) FROM ticket_types WHERE event_id = :id", id=draft.id
     )
     assert count == 1
+
+
+async def test_the_stock_of_seats_is_changed_by_blocking_them_alone(
+    shop: Shop, organizer: Organizer
+) -> None:
+    plain, made = (await shop.on_sale(organizer, {}, {"total_stock": 3})).ticket_types
+    await shop.seat(made)
+    assert [(await get(shop, kind)).is_seated for kind in (plain, made)] == [False, True]
+    for total in (2, 4):
+        with refused("TICKET_TYPE_IS_SEATED"):
+            await update(shop, organizer, made, total_stock=total)
+    changed = await update(shop, organizer, made, total_stock=3, price=money("60.00"))
+    assert (changed.price, changed.total_stock, changed.is_seated) == (money("60.00"), 3, True)
+
+
+async def test_a_ticket_type_on_the_seat_map_stays(shop: Shop, organizer: Organizer) -> None:
+    [made] = (await shop.on_sale(organizer)).ticket_types
+    await shop.seat(made)
+    with refused("TICKET_TYPE_IN_USE"):
+        await delete(shop, organizer, made)
