@@ -70,7 +70,7 @@ class Batcher(Generic[Key, Request, Result]):
             except TooManyWaiting as refusal:
                 waiting.append(refusal)
         try:
-            return [await _outcome(each) for each in waiting]
+            return [await self._outcome(each) for each in waiting]
         finally:
             for each in waiting:  # whoever gave up gave up all of them
                 if isinstance(each, _Waiting):
@@ -90,6 +90,16 @@ class Batcher(Generic[Key, Request, Result]):
         waiting: _Waiting[Request, Result] = _Waiting(request, loop.create_future(), loop.time())
         line.append(waiting)
         return waiting
+
+    async def _outcome(
+        self, waiting: "_Waiting[Request, Result] | TooManyWaiting"
+    ) -> Result | Exception:
+        if isinstance(waiting, TooManyWaiting):
+            return waiting
+        try:
+            return await waiting.answer
+        except Exception as error:
+            return error
 
     async def _serve(self, key: Key, line: deque[_Waiting[Request, Result]]) -> None:
         while line:
@@ -132,12 +142,3 @@ class Batcher(Generic[Key, Request, Result]):
                 await self._abandon(abandoned)
             except Exception:
                 telemetry.log.exception("abandoned results not undone", count=len(abandoned))
-
-
-async def _outcome(waiting: _Waiting[Request, Result] | TooManyWaiting) -> Result | Exception:
-    if isinstance(waiting, TooManyWaiting):
-        return waiting
-    try:
-        return await waiting.answer
-    except Exception as error:
-        return error

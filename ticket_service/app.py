@@ -20,8 +20,10 @@ from ticket_service.catalog.rpc import Events
 from ticket_service.holds import operations as holds
 from ticket_service.holds.rpc import Holds
 from ticket_service.quotas.rpc import Quotas
+from ticket_service.seating.seatings import Seatings
 from ticket_service.settings import Settings
 from ticket_service.venues.rpc import Venues
+from ticket_service.waitlist.offers import Offers
 
 ENDING_EVERY_S = 30
 RELAY_POLL_S = 2.0
@@ -33,9 +35,11 @@ async def build(host: Host) -> Service:
     settings = Settings.read(host.environment)
     database = host.database
     broker = brokers.connect(settings.amqp_url, settings.database_url)
+    seatings = Seatings()
+    offers = Offers(seatings, settings.offer_lifetime)
 
     async def expire_holds() -> None:
-        await asyncio.sleep(await holds.expire_holds(database))
+        await asyncio.sleep(await holds.expire_holds(database, offers))
 
     async def end_events() -> None:
         await catalog.end_events(database)
@@ -54,11 +58,14 @@ async def build(host: Host) -> Service:
         servicers=[
             (Events(database), event_service_pb2_grpc.add_EventServiceServicer_to_server),
             (
-                Holds(database, settings.hold_lifetime),
+                Holds(database, seatings, offers, settings.hold_lifetime),
                 hold_service_pb2_grpc.add_HoldServiceServicer_to_server,
             ),
             (Quotas(database), quota_service_pb2_grpc.add_QuotaServiceServicer_to_server),
-            (Tickets(database), ticket_service_pb2_grpc.add_TicketServiceServicer_to_server),
+            (
+                Tickets(database, seatings, offers),
+                ticket_service_pb2_grpc.add_TicketServiceServicer_to_server,
+            ),
             (Venues(database), venue_service_pb2_grpc.add_VenueServiceServicer_to_server),
         ],
         guard=Guard(verifier(host.mesh)),

@@ -1,8 +1,23 @@
 """What a ticket is, and who is let in with it."""
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from ticket_service.catalog.domain import Event, EventState
+from ticket_service.holds.domain import (
+    EventNotOnSale,
+    Hold,
+    HoldConverted,
+    HoldNotFound,
+    HoldState,
+    is_on_sale,
+)
+from ticket_service.holds.domain import freed as holds_freed
+from ticket_service.seating.domain import AssignedSeat
+from ticket_service.stock.domain import Freed
 
 
 class TicketState(StrEnum):
@@ -37,6 +52,7 @@ class Ticket:
     order_id: str
     number: int
     holder_name: str
+    seat: AssignedSeat | None
     issued_at: datetime
     admitted_at: datetime | None
 
@@ -59,6 +75,46 @@ class Statistics:
     time_zone: str
     ticket_types: tuple[tuple[str, str, int, int], ...]
     days: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What wants a hold's tickets."""
+
+    hold_id: str
+    order_id: str
+    holder_name: str
+
+
+def may_have(order: Order, hold: Hold | None, event: Event | None, now: datetime) -> bool:
+    """Whether the order gets the hold's tickets now; false if it had them before.
+
+    Raises:
+        HoldNotFound, HoldConverted, EventNotOnSale: it never will.
+    """
+    if hold is None or event is None:
+        raise HoldNotFound
+    if hold.order_id == order.order_id:
+        return False
+    if HoldState.CONVERTED not in hold.next_states:
+        raise HoldConverted
+    if event.state is EventState.CANCELLED:
+        raise EventNotOnSale
+    if hold.state is not HoldState.ACTIVE and not is_on_sale(event, now):
+        raise EventNotOnSale
+    return True
+
+
+def freed(holds: Iterable[Hold], cancelled: Iterable[Ticket]) -> Freed:
+    """What live holds and issued tickets give back, all together."""
+    given_up = holds_freed(holds)
+    quantities = Counter(given_up.quantities)
+    seat_ids = defaultdict(list, {key: list(ids) for key, ids in given_up.seat_ids.items()})
+    for ticket in cancelled:
+        quantities[ticket.ticket_type_id] += 1
+        if ticket.seat:
+            seat_ids[ticket.event_id].append(ticket.seat.seat_id)
+    return Freed(quantities, seat_ids)
 
 
 def judge(ticket: Ticket | None, *, event_id: str, event_is_cancelled: bool) -> Rejection | None:

@@ -1,75 +1,90 @@
 """Issuing tickets, taking them back, and letting people in."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kit import clock
 from kit.database import Database, Transaction
+from kit.errors import TesseraError
 from kit.idempotency import Once
 from kit.ids import new_code, new_id
 from ticket_service.admission import domain, store
-from ticket_service.admission.domain import CheckIn, Statistics, Ticket, TicketState
+from ticket_service.admission.domain import CheckIn, Order, Statistics, Ticket, TicketState
 from ticket_service.catalog import store as catalog_store
 from ticket_service.catalog.domain import Event, EventNotFound, EventState
 from ticket_service.holds import domain as hold_domain
 from ticket_service.holds import store as hold_store
-from ticket_service.holds.domain import Hold, HoldState
-from ticket_service.holds.operations import check_on_sale
+from ticket_service.holds.domain import Hold, HoldConverted, HoldState
+from ticket_service.seating.seatings import Seatings
+from ticket_service.stock import store as stock_store
+from ticket_service.waitlist.domain import WaitlistState
+from ticket_service.waitlist.offers import Offers
 
 CODE_LENGTH = 20  # of 29 letters: 97 bits, beyond guessing
 
 
 async def issue_tickets(
-    database: Database, hold_id: str, order_id: str, holder_name: str
-) -> list[Ticket]:
-    """Convert a hold into an order's tickets; the same order again gets the same tickets.
+    database: Database, seatings: Seatings, offers: Offers, orders: Sequence[Order]
+) -> list[list[Ticket] | Exception]:
+    """Convert holds into the tickets of orders; the same order again gets the same tickets.
 
-    That may be cancelled ones or none, after `cancel_tickets`.
+    That may be cancelled ones or none, after `cancel_tickets`. The stock of a hold that expired or
+    was released is taken again, if it is there. What an order is refused with stands in its place:
 
-    The stock of a hold that expired or was released is taken again, if it is there.
-
-    Raises:
         HoldNotFound: no hold has this id.
         HoldConverted: it became another order's tickets.
         EventNotOnSale: the event was called off, or is over and the hold is gone.
-        SoldOut: the hold is gone and so is its stock.
+        SoldOut, SeatTaken: the hold is gone and so is its stock.
     """
+    refusals: dict[int, Exception] = {}
+    converted: dict[str, Order] = {}  # by hold id
     async with database.begin() as tx:
-        event, hold = await _lock_hold(tx, hold_id)
-        if hold.order_id == order_id:
-            return await store.list_tickets(tx, order_id)
-        if event.state is EventState.CANCELLED:
-            raise hold_domain.EventNotOnSale
-        if hold_domain.needs_stock_again(hold):
-            check_on_sale(event)
-            await _take_again(tx, hold)
-        await hold_store.set_state(tx, hold_id, HoldState.CONVERTED, order_id)
-        await store.insert_tickets(tx, _rows(hold, event, order_id, holder_name))
-        return await store.list_tickets(tx, order_id)
+        events, holds = await _lock_holds(tx, [order.hold_id for order in orders])
+        for number, order in enumerate(orders):
+            hold = holds.get(order.hold_id)
+            first = converted.get(order.hold_id, order)
+            try:
+                if first.order_id != order.order_id:
+                    raise HoldConverted
+                if domain.may_have(order, hold, events.get(order.hold_id), clock.now()):
+                    converted[order.hold_id] = order
+            except TesseraError as refusal:
+                refusals[number] = refusal
+        refused = await _convert(tx, seatings, offers, converted, holds, events)
+        issued = await store.list_tickets(tx, {order.order_id for order in orders})
+    return [
+        refusals.get(number) or refused.get(order.hold_id) or issued.get(order.order_id, [])
+        for number, order in enumerate(orders)
+    ]
 
 
-async def cancel_tickets(database: Database, order_id: str, hold_id: str) -> list[Ticket]:
+async def cancel_tickets(
+    database: Database, offers: Offers, order_id: str, hold_id: str
+) -> list[Ticket]:
     """Take an order's tickets back and return their stock. Twice is the same as once.
 
     A hold that has no tickets yet is given up in the order's name: an issue that is still on its
     way finds it there, and issues nothing.
     """
     async with database.begin() as tx:
-        hold = await hold_store.get_hold(tx, hold_id, lock=True)
+        hold = (await hold_store.lock_holds(tx, [hold_id])).get(hold_id)
+        given_up: list[Hold] = []
         if hold and hold.order_id is None and hold.state is not HoldState.CONVERTED:
-            gone = HoldState.EXPIRED if hold.state is HoldState.EXPIRED else HoldState.RELEASED
-            await hold_store.set_state(tx, hold_id, gone, order_id)
-            if hold.state is HoldState.ACTIVE:
-                await hold_store.return_stock(tx, hold.quantities)
-        freed = await store.cancel_tickets(tx, order_id)
-        if freed:
-            await hold_store.return_stock(tx, freed)
-        return await store.list_tickets(tx, order_id)
+            is_live = hold.state is HoldState.ACTIVE
+            gone = HoldState.RELEASED if is_live else hold.state
+            await hold_store.give_to_orders(tx, {hold_id: order_id}, gone)
+            if is_live:
+                given_up = [hold]
+                await offers.settle(tx, [hold_id], WaitlistState.CANCELLED)
+        cancelled = await store.cancel_tickets(tx, order_id)
+        await offers.put_back(tx, domain.freed(given_up, cancelled))
+        return (await store.list_tickets(tx, [order_id])).get(order_id, [])
 
 
 async def list_tickets(database: Database, order_id: str) -> list[Ticket]:
     """An order's tickets, in the order they were issued."""
     async with database.begin() as tx:
-        return await store.list_tickets(tx, order_id)
+        return (await store.list_tickets(tx, [order_id])).get(order_id, [])
 
 
 async def check_in(
@@ -110,25 +125,66 @@ async def statistics(database: Database, event_id: str) -> Statistics:
         )
 
 
-async def _lock_hold(tx: Transaction, hold_id: str) -> tuple[Event, Hold]:
-    """The event first: nobody calls it off while tickets for it are issued."""
-    hold = await hold_store.get_hold(tx, hold_id)
-    event = await catalog_store.share_event(tx, hold.event_id) if hold else None
-    hold = await hold_store.get_hold(tx, hold_id, lock=True)
-    if event is None or hold is None:
-        raise hold_domain.HoldNotFound
-    return event, hold
+async def _lock_holds(
+    tx: Transaction, hold_ids: Sequence[str]
+) -> tuple[dict[str, Event], dict[str, Hold]]:
+    """Holds, and the events they are for, both by hold id.
+
+    The events are locked first: nobody calls one off while tickets for it are issued.
+    """
+    found = await hold_store.get_holds(tx, hold_ids)
+    event_of = {hold.id: hold.event_id for hold in found.values()}
+    events = await catalog_store.share_events(tx, set(event_of.values()))
+    holds = await hold_store.lock_holds(tx, hold_ids)
+    return {hold_id: events[event_id] for hold_id, event_id in event_of.items()}, holds
 
 
-async def _take_again(tx: Transaction, hold: Hold) -> None:
-    stock = await hold_store.lock_stock(tx, hold.event_id, list(hold.quantities))
-    if any(stock[key].remaining < count for key, count in hold.quantities.items()):
-        raise hold_domain.SoldOut
-    await hold_store.take_stock(tx, hold.quantities)
+async def _convert(
+    tx: Transaction,
+    seatings: Seatings,
+    offers: Offers,
+    orders: Mapping[str, Order],
+    holds: Mapping[str, Hold],
+    events: Mapping[str, Event],
+) -> dict[str, TesseraError]:
+    """Turn locked holds into tickets; answers which could not be, by hold id."""
+    if not orders:
+        return {}
+    wanted = [holds[hold_id] for hold_id in orders]
+    gone = [hold for hold in wanted if hold.state is not HoldState.ACTIVE]
+    shelf = await stock_store.lock_shelves(tx, hold_domain.freed(gone).quantities) if gone else None
+    seated = {
+        event_id: seating
+        for event_id in sorted({hold.event_id for hold in wanted if hold.seat_ids})
+        if (seating := await seatings.lock(tx, event_id))
+    }
+    refused: dict[str, TesseraError] = {}
+    if shelf is not None:
+        refused = hold_domain.take_again(gone, shelf, seated)
+        await stock_store.save(tx, shelf)
+    converted = [hold for hold in wanted if hold.id not in refused]
+    for hold in converted:
+        if hold.seat_ids:
+            seated[hold.event_id].sell(hold.seat_ids)
+    for seating in seated.values():
+        await seatings.save(tx, seating)
+    if converted:
+        of_holds = {hold.id: orders[hold.id].order_id for hold in converted}
+        await hold_store.give_to_orders(tx, of_holds, HoldState.CONVERTED)
+        await store.insert_tickets(
+            tx,
+            [row for hold in converted for row in _rows(hold, events[hold.id], orders[hold.id])],
+        )
+        await offers.settle(tx, of_holds, WaitlistState.CONVERTED)
+    return refused
 
 
-def _rows(hold: Hold, event: Event, order_id: str, holder_name: str) -> list[dict[str, object]]:
-    items = [item for item in hold.items for _ in range(item.quantity)]
+def _rows(hold: Hold, event: Event, order: Order) -> list[dict[str, object]]:
+    places = [
+        (item, item.seats[number] if item.seats else None)
+        for item in hold.items
+        for number in range(item.quantity)
+    ]
     return [
         {
             "id": new_id("tkt"),
@@ -139,9 +195,13 @@ def _rows(hold: Hold, event: Event, order_id: str, holder_name: str) -> list[dic
             "ticket_type_id": item.ticket_type_id,
             "ticket_type_name": item.ticket_type_name,
             "hold_id": hold.id,
-            "order_id": order_id,
+            "order_id": order.order_id,
             "number": number,
-            "holder_name": holder_name,
+            "holder_name": order.holder_name,
+            "seat_id": seat.seat_id if seat else None,
+            "seat_section": seat.section if seat else None,
+            "seat_row": seat.row if seat else None,
+            "seat_number": seat.number if seat else None,
         }
-        for number, item in enumerate(items, start=1)
+        for number, (item, seat) in enumerate(places, start=1)
     ]

@@ -1,15 +1,23 @@
 """TicketService: proto to operation to proto."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc.aio
 from tessera.ticket.v1 import ticket_pb2, ticket_service_pb2, ticket_service_pb2_grpc
 
 from kit import auth, clock
+from kit.batching import Batcher
 from kit.database import Database
 from kit.idempotency import Once
 from ticket_service.admission import operations
-from ticket_service.admission.domain import CheckIn, Ticket
+from ticket_service.admission.domain import CheckIn, Order, Ticket
+from ticket_service.holds.rpc import seat_proto
+from ticket_service.seating.seatings import Seatings
+from ticket_service.waitlist.offers import Offers
+
+MAX_BATCH = 100
+MAX_WAITING = 5000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -17,8 +25,14 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
     """The RPCs of issued tickets and the door."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, seatings: Seatings, offers: Offers) -> None:
         self._database = database
+        self._offers = offers
+
+        async def issue(_all: str, orders: Sequence[Order]) -> Sequence[list[Ticket] | Exception]:
+            return await operations.issue_tickets(database, seatings, offers, orders)
+
+        self._issuing = Batcher(issue, max_batch=MAX_BATCH, max_waiting=MAX_WAITING)
 
     async def CreateCheckIn(
         self, request: ticket_service_pb2.CreateCheckInRequest, _context: Context
@@ -37,9 +51,8 @@ class Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
     async def IssueTickets(
         self, request: ticket_service_pb2.IssueTicketsRequest, _context: Context
     ) -> ticket_service_pb2.IssueTicketsResponse:
-        issued = await operations.issue_tickets(
-            self._database, request.hold_id, request.order_id, request.holder_name
-        )
+        order = Order(request.hold_id, request.order_id, request.holder_name)
+        issued = await self._issuing.submit("", order)
         return ticket_service_pb2.IssueTicketsResponse(tickets=[ticket_proto(t) for t in issued])
 
     async def ListTickets(
@@ -51,7 +64,9 @@ class Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
     async def CancelTickets(
         self, request: ticket_service_pb2.CancelTicketsRequest, _context: Context
     ) -> ticket_service_pb2.CancelTicketsResponse:
-        found = await operations.cancel_tickets(self._database, request.order_id, request.hold_id)
+        found = await operations.cancel_tickets(
+            self._database, self._offers, request.order_id, request.hold_id
+        )
         return ticket_service_pb2.CancelTicketsResponse(tickets=[ticket_proto(t) for t in found])
 
     async def GetEventStatistics(
@@ -88,6 +103,7 @@ def ticket_proto(ticket: Ticket) -> ticket_pb2.Ticket:
         holder_name=ticket.holder_name,
         issued_at=clock.to_timestamp(ticket.issued_at),
         admitted_at=clock.to_timestamp(ticket.admitted_at),
+        seat=seat_proto(ticket.seat) if ticket.seat else None,
     )
 
 

@@ -1,16 +1,19 @@
 """Every SQL statement about tickets and check-ins."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import Row, Text, and_, bindparam, func, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from kit.database import Transaction
 from ticket_service.admission.domain import Rejection, Ticket, TicketState
+from ticket_service.seating.domain import AssignedSeat
 from ticket_service.tables import check_ins, ticket_types, tickets
 
+_IDS = bindparam("ids", type_=ARRAY(Text))
 _ACCEPTED = and_(check_ins.c.ticket_id == tickets.c.id, check_ins.c.rejection.is_(None))
 _ADMITTED_AT = select(check_ins.c.checked_at).where(_ACCEPTED).scalar_subquery()
 _TICKET = select(tickets, _ADMITTED_AT.label("admitted_at"))
@@ -21,21 +24,25 @@ async def insert_tickets(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> 
     await tx.execute(insert(tickets), rows)
 
 
-async def list_tickets(tx: Transaction, order_id: str) -> list[Ticket]:
-    """An order's tickets, in the order they were issued."""
-    query = _TICKET.where(tickets.c.order_id == order_id).order_by(tickets.c.number)
-    return [_ticket(row) for row in await tx.execute(query)]
-
-
-async def cancel_tickets(tx: Transaction, order_id: str) -> Counter[str]:
-    """Cancel an order's issued tickets; answers how many of each ticket type that were."""
-    cancelled = (
-        update(tickets)
-        .where(tickets.c.order_id == order_id, tickets.c.state == TicketState.ISSUED)
-        .values(state=TicketState.CANCELLED)
-        .returning(tickets.c.ticket_type_id)
+async def list_tickets(tx: Transaction, order_ids: Collection[str]) -> dict[str, list[Ticket]]:
+    """The tickets of orders, in the order they were issued, by order id."""
+    query = _TICKET.where(tickets.c.order_id == func.any(_IDS)).order_by(
+        tickets.c.order_id, tickets.c.number
     )
-    return Counter(row.ticket_type_id for row in await tx.execute(cancelled))
+    found: defaultdict[str, list[Ticket]] = defaultdict(list)
+    for row in await tx.execute(query, {"ids": list(order_ids)}):
+        found[row.order_id].append(_ticket(row))
+    return found
+
+
+async def cancel_tickets(tx: Transaction, order_id: str) -> list[Ticket]:
+    """Cancel an order's issued tickets; answers those."""
+    issued = (tickets.c.order_id == order_id, tickets.c.state == TicketState.ISSUED)
+    found = await tx.execute(_TICKET.where(*issued).with_for_update(of=tickets, key_share=True))
+    cancelled = [_ticket(row) for row in found]
+    if cancelled:
+        await tx.execute(update(tickets).where(*issued).values(state=TicketState.CANCELLED))
+    return cancelled
 
 
 async def lock_ticket(tx: Transaction, organizer_id: str, code: str) -> Ticket | None:
@@ -108,4 +115,22 @@ async def count_by_day(
 
 
 def _ticket(row: Row[Any]) -> Ticket:
-    return Ticket(**{**row._asdict(), "state": TicketState(row.state)})
+    seat = None
+    if row.seat_id is not None:
+        seat = AssignedSeat(row.seat_id, row.seat_section, row.seat_row, row.seat_number)
+    return Ticket(
+        id=row.id,
+        code=row.code,
+        state=TicketState(row.state),
+        event_id=row.event_id,
+        organizer_id=row.organizer_id,
+        ticket_type_id=row.ticket_type_id,
+        ticket_type_name=row.ticket_type_name,
+        hold_id=row.hold_id,
+        order_id=row.order_id,
+        number=row.number,
+        holder_name=row.holder_name,
+        seat=seat,
+        issued_at=row.issued_at,
+        admitted_at=row.admitted_at,
+    )

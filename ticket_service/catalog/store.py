@@ -6,7 +6,7 @@ rows that refer to these (new holds, new tickets) may come meanwhile: a foreign 
 wait for `FOR UPDATE`, in an order of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -70,11 +70,15 @@ async def lock_event(tx: Transaction, event_id: str) -> Event | None:
     return _event(row) if row else None
 
 
-async def share_event(tx: Transaction, event_id: str) -> Event | None:
-    """One event, which nobody changes before the transaction ends."""
-    query = select(events).where(events.c.id == event_id).with_for_update(read=True)
-    row = (await tx.execute(query)).first()
-    return _event(row) if row else None
+async def share_events(tx: Transaction, event_ids: Collection[str]) -> dict[str, Event]:
+    """Some events, by id, which nobody changes before the transaction ends."""
+    query = (
+        select(events)
+        .where(events.c.id.in_(event_ids))
+        .order_by(events.c.id)
+        .with_for_update(read=True)
+    )
+    return {row.id: _event(row) for row in await tx.execute(query)}
 
 
 async def list_events(

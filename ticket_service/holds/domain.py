@@ -1,12 +1,15 @@
 """What a hold is: tickets taken off sale for one customer until a deadline."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from kit.errors import FailedPrecondition, InvalidArgument, NotFound, TesseraError
-from ticket_service.catalog.domain import TicketTypeNotFound
+from ticket_service.catalog.domain import Event, EventState, TicketTypeNotFound
+from ticket_service.seating.domain import AssignedSeat, Seating
+from ticket_service.stock.domain import Freed, Shelf, SoldOut, Stock
 
 MAX_TICKETS = 200  # of one hold: what one mail and one PDF can carry
 
@@ -31,16 +34,20 @@ class SalesEnded(FailedPrecondition):
     """Sales of this ticket type have ended."""
 
 
-class SoldOut(FailedPrecondition):
-    """Fewer tickets remain than were asked for."""
-
-
 class TooManyTickets(InvalidArgument):
     """This is more than one order may take."""
 
 
 class DuplicateTicketType(InvalidArgument):
     """This ticket type is named twice; ask for the sum."""
+
+
+class InvalidQuantity(InvalidArgument):
+    """Say how many tickets, or which seats; the quantity of chosen seats is their number."""
+
+
+class TicketTypeNotSeated(InvalidArgument):
+    """This ticket type has no seats to choose from."""
 
 
 class HoldState(StrEnum):
@@ -63,23 +70,16 @@ TRANSITIONS: Mapping[HoldState, frozenset[HoldState]] = {
 
 @dataclass(frozen=True, slots=True)
 class HoldRequest:
-    """How many of one ticket type are asked for."""
+    """What is asked for of one ticket type.
+
+    Seats are the ones named, or the best available together. Those may leave a single seat
+    alone if `allow_orphans`.
+    """
 
     ticket_type_id: str
-    quantity: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stock:
-    """What a hold needs to know about a ticket type. Prices are minor units."""
-
-    ticket_type_id: str
-    name: str
-    price_minor: int
-    remaining: int
-    max_per_order: int
-    sales_start: datetime | None
-    sales_end: datetime | None
+    quantity: int = 0
+    seat_ids: tuple[str, ...] = ()
+    allow_orphans: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class HoldItem:
     ticket_type_name: str
     quantity: int
     unit_price_minor: int
+    seats: tuple[AssignedSeat, ...] = ()
 
     @property
     def amount_minor(self) -> int:
@@ -114,19 +115,25 @@ class Hold:
         return sum(item.amount_minor for item in self.items)
 
     @property
-    def quantities(self) -> dict[str, int]:
-        """How many of each ticket type, by its id."""
-        return {item.ticket_type_id: item.quantity for item in self.items}
+    def next_states(self) -> frozenset[HoldState]:
+        return TRANSITIONS[self.state]
+
+    @property
+    def seat_ids(self) -> list[str]:
+        return [seat.seat_id for item in self.items for seat in item.seats]
 
 
 @dataclass(frozen=True, slots=True)
 class NewHold:
-    """A hold that was admitted. The fingerprint tells its request from others with the same key."""
+    """A hold that was admitted."""
 
     id: str
     items: tuple[HoldItem, ...]
-    idempotency_key: str | None
-    fingerprint: bytes | None
+
+
+def is_on_sale(event: Event, now: datetime) -> bool:
+    """Whether the event is published and not over."""
+    return event.state is EventState.PUBLISHED and event.ends_at > now
 
 
 def check_distinct(requests: Sequence[HoldRequest]) -> None:
@@ -138,70 +145,137 @@ def check_distinct(requests: Sequence[HoldRequest]) -> None:
         seen.add(request.ticket_type_id)
 
 
-def price(
-    requests: Sequence[HoldRequest], stock: Mapping[str, Stock], now: datetime
-) -> tuple[HoldItem, ...]:
-    """The items of a hold, if each request keeps to its ticket type's rules and there is stock.
-
-    Raises:
-        DuplicateTicketType, TicketTypeNotFound, TooManyTickets, SalesNotStarted, SalesEnded,
-        SoldOut: the first request that does not.
-    """
-    check_distinct(requests)
-    if sum(request.quantity for request in requests) > MAX_TICKETS:
-        raise TooManyTickets.of("items", f"One order may take at most {MAX_TICKETS} tickets.")
-    items = []
-    for position, request in enumerate(requests):
-        found = stock.get(request.ticket_type_id)
-        if found is None:
-            raise TicketTypeNotFound
-        about = {"ticket_type_id": found.ticket_type_id}
-        if request.quantity > found.max_per_order:
-            raise TooManyTickets.of(
-                f"items[{position}].quantity",
-                f"One order may take at most {found.max_per_order} of these tickets.",
-            )
-        if found.sales_start and now < found.sales_start:
-            raise SalesNotStarted(metadata=about)
-        if found.sales_end and now >= found.sales_end:
-            raise SalesEnded(metadata=about)
-        if request.quantity > found.remaining:
-            raise SoldOut(metadata={**about, "remaining": str(found.remaining)})
-        items.append(
-            HoldItem(found.ticket_type_id, found.name, request.quantity, found.price_minor)
-        )
-    return tuple(items)
-
-
 def admit(
-    asked: Sequence[Sequence[HoldRequest]], stock: Mapping[str, Stock], now: datetime
-) -> list[tuple[HoldItem, ...] | TesseraError]:
-    """Decide, first come first served, which holds fit into the stock; each all or none."""
-    left = dict(stock)
-    decided: list[tuple[HoldItem, ...] | TesseraError] = []
-    for requests in asked:
+    asked: Sequence[tuple[str, Sequence[HoldRequest]]],
+    shelf: Shelf,
+    seating: Seating | None,
+    now: datetime,
+) -> list[NewHold | TesseraError]:
+    """Decide, first come first served, which holds fit; each all or none.
+
+    `asked` are the ids that the holds will have, with what they are to hold. What is admitted is
+    taken from the shelf and the seating.
+    """
+    decided: list[NewHold | TesseraError] = []
+    for hold_id, requests in asked:
+        items: list[HoldItem] = []
         try:
-            items = price(requests, left, now)
+            _check(requests)
+            for position, request in enumerate(requests):
+                items.append(_take(hold_id, position, request, shelf, seating, now))
         except TesseraError as refusal:
+            for item in items:
+                shelf.take(item.ticket_type_id, -item.quantity)
+                if seating and item.seats:
+                    seating.give_back([seat.seat_id for seat in item.seats])
             decided.append(refusal)
-            continue
-        for item in items:
-            before = left[item.ticket_type_id]
-            remaining = before.remaining - item.quantity
-            left[item.ticket_type_id] = replace(before, remaining=remaining)
-        decided.append(items)
+        else:
+            decided.append(NewHold(hold_id, tuple(items)))
     return decided
 
 
-def check_releasable(hold: Hold) -> bool:
-    """Whether releasing the hold changes anything; HoldConverted when it must not."""
-    if hold.state is HoldState.CONVERTED:
-        raise HoldConverted
-    return HoldState.RELEASED in TRANSITIONS[hold.state]
+def _check(requests: Sequence[HoldRequest]) -> None:
+    """What is wrong with a request whatever the stock."""
+    check_distinct(requests)
+    for position, request in enumerate(requests):
+        if not request.quantity and not request.seat_ids:
+            raise InvalidQuantity.of(f"items[{position}].quantity")
+        if request.seat_ids and request.quantity not in {0, len(request.seat_ids)}:
+            raise InvalidQuantity.of(f"items[{position}].quantity")
+    if sum(request.quantity or len(request.seat_ids) for request in requests) > MAX_TICKETS:
+        raise TooManyTickets.of("items", f"One order may take at most {MAX_TICKETS} tickets.")
 
 
-def needs_stock_again(hold: Hold) -> bool:
-    """Whether a conversion must take the stock anew, because the hold gave it back."""
-    if HoldState.CONVERTED not in TRANSITIONS[hold.state]:
-        raise HoldConverted
-    return hold.state is not HoldState.ACTIVE
+def _take(
+    hold_id: str,
+    position: int,
+    request: HoldRequest,
+    shelf: Shelf,
+    seating: Seating | None,
+    now: datetime,
+) -> HoldItem:
+    """One item of a hold, off the shelf; or why not."""
+    stock = shelf.stock(request.ticket_type_id)
+    if stock is None:
+        raise TicketTypeNotFound
+    quantity = request.quantity or len(request.seat_ids)
+    if quantity > stock.max_per_order:
+        raise TooManyTickets.of(
+            f"items[{position}].quantity",
+            f"One order may take at most {stock.max_per_order} of these tickets.",
+        )
+    check_sales_window(stock, now)
+    shelf.take(stock.ticket_type_id, quantity)
+    try:
+        seats = _seats(hold_id, position, request, stock, seating)
+    except TesseraError:
+        shelf.take(stock.ticket_type_id, -quantity)
+        raise
+    return HoldItem(stock.ticket_type_id, stock.name, quantity, stock.price_minor, seats)
+
+
+def check_sales_window(stock: Stock, now: datetime) -> None:
+    """Raise SalesNotStarted or SalesEnded outside the ticket type's sales window."""
+    if stock.sales_start and now < stock.sales_start:
+        raise SalesNotStarted(metadata={"ticket_type_id": stock.ticket_type_id})
+    if stock.sales_end and now >= stock.sales_end:
+        raise SalesEnded(metadata={"ticket_type_id": stock.ticket_type_id})
+
+
+def _seats(
+    hold_id: str, position: int, request: HoldRequest, stock: Stock, seating: Seating | None
+) -> tuple[AssignedSeat, ...]:
+    if not stock.is_seated:
+        if request.seat_ids:
+            raise TicketTypeNotSeated.of(f"items[{position}].seat_ids")
+        return ()
+    assert seating is not None, stock.ticket_type_id
+    if request.seat_ids:
+        return seating.take(hold_id, stock.ticket_type_id, request.seat_ids)
+    return seating.take_best(
+        hold_id, stock.ticket_type_id, request.quantity, allow_orphans=request.allow_orphans
+    )
+
+
+def take_again(
+    holds: Iterable[Hold], shelf: Shelf, seatings: Mapping[str, Seating]
+) -> dict[str, TesseraError]:
+    """Take the stock of holds that gave it back, each all or none; answers the refusals by hold id.
+
+    They are `SoldOut` and `SeatTaken`. `seatings` are those of the holds' events, by event id.
+    """
+    refusals: dict[str, TesseraError] = {}
+    for hold in holds:
+        taken: list[HoldItem] = []
+        try:
+            for item in hold.items:
+                shelf.take(item.ticket_type_id, item.quantity)
+                taken.append(item)
+            if hold.seat_ids:
+                if hold.event_id not in seatings:
+                    raise SoldOut
+                seatings[hold.event_id].take_again(hold.id, hold.seat_ids)
+        except TesseraError as refusal:
+            refusals[hold.id] = refusal
+            for item in taken:
+                shelf.take(item.ticket_type_id, -item.quantity)
+    return refusals
+
+
+def freed(holds: Iterable[Hold]) -> Freed:
+    """What some holds give back, all together."""
+    quantities: Counter[str] = Counter()
+    seat_ids: defaultdict[str, list[str]] = defaultdict(list)
+    for hold in holds:
+        for item in hold.items:
+            quantities[item.ticket_type_id] += item.quantity
+        if hold.seat_ids:
+            seat_ids[hold.event_id] += hold.seat_ids
+    return Freed(quantities, seat_ids)
+
+
+def released(hold: Hold | None) -> Hold | TesseraError:
+    """What whoever released the hold is answered: the hold as it is now, or why it is not gone."""
+    if hold is None:
+        return HoldNotFound()
+    return HoldConverted() if hold.state is HoldState.CONVERTED else hold

@@ -1,30 +1,22 @@
 """Making, releasing and expiring holds."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from kit import clock, idempotency
+from kit import idempotency
 from kit.database import Database, Transaction
-from kit.errors import TesseraError
-from kit.ids import new_id
 from ticket_service.catalog import store as catalog_store
-from ticket_service.catalog.domain import Event, EventNotFound, EventState
-from ticket_service.holds import domain, store
-from ticket_service.holds.domain import Hold, HoldRequest, HoldState, NewHold
+from ticket_service.catalog.domain import Event
+from ticket_service.holds import domain, placement, store
+from ticket_service.holds.domain import Hold, HoldState
+from ticket_service.holds.placement import Asked
+from ticket_service.seating.seatings import Seatings
+from ticket_service.waitlist.domain import WaitlistState
+from ticket_service.waitlist.offers import Offers
 
 LONGEST_SLEEP_S = 2.0
 SHORTEST_SLEEP_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What one customer asks for. The key is the Idempotency-Key, scoped by its caller."""
-
-    requests: tuple[HoldRequest, ...]
-    key: str | None = None
-    fingerprint: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,49 +28,37 @@ class Answer:
 
 
 async def create_holds(
-    database: Database, event_id: str, asked: Sequence[Asked], lifetime: timedelta
+    database: Database,
+    seatings: Seatings,
+    event_id: str,
+    asked: Sequence[Asked],
+    lifetime: timedelta,
 ) -> list[Answer | Exception]:
-    """Take tickets off sale and price them, first come first served; each hold all or none.
+    """Make the holds that customers of one event ask for, in one transaction.
 
-    One transaction with a handful of statements, however many ask: the row of a popular ticket type
-    is locked once for all of them. What a request is refused with stands in its place:
+    The row of a popular ticket type is locked once for all of them. What a request is refused with
+    stands in its place:
 
-        EventNotFound, EventNotOnSale: there is nothing to hold.
         IdempotencyKeyReused, IdempotencyKeyInUse: see `kit.idempotency`.
-        or one of the errors of `domain.price`.
+        or one of the errors of `placement.place`.
     """
     answers: dict[int, Answer | Exception] = {}
     async with database.begin() as tx:
         answers.update(await _answered_before(tx, asked))
         waiting = [number for number in range(len(asked)) if number not in answers]
-        ids = {r.ticket_type_id for number in waiting for r in asked[number].requests}
-        stock = await store.lock_stock(tx, event_id, list(ids))
-        # Read after the lock: whoever changes the event's state takes the same lock first.
-        event = await catalog_store.get_event(tx, event_id)
-        refusal = _refusal(event)
-        if event is None or refusal is not None:
-            answers.update(dict.fromkeys(waiting, refusal or EventNotFound()))
-        else:
-            orders = [asked[number].requests for number in waiting]
-            decided = domain.admit(orders, stock, clock.now())
-            made = []
-            for number, items in zip(waiting, decided, strict=True):
-                if isinstance(items, TesseraError):
-                    answers[number] = items
-                else:
-                    ask = asked[number]
-                    hold = NewHold(new_id("hold"), items, ask.key, ask.fingerprint)
-                    made.append((number, hold))
-            answers.update(await _store(tx, made, event, lifetime))
+        placed = await placement.place(
+            tx, seatings, event_id, [asked[number] for number in waiting], lifetime
+        )
+        for number, hold in zip(waiting, placed, strict=True):
+            answers[number] = Answer(hold, is_new=True) if isinstance(hold, Hold) else hold
     return [answers[number] for number in range(len(asked))]
 
 
-async def abandon_holds(database: Database, answers: Sequence[Answer]) -> None:
+async def abandon_holds(database: Database, offers: Offers, answers: Sequence[Answer]) -> None:
     """Undo new holds whose callers gave up before they heard of them."""
     new = [answer.hold.id for answer in answers if answer.is_new]
     async with database.begin() as tx:
-        if freed := await store.release_all(tx, new):
-            await store.return_stock(tx, freed)
+        await offers.put_back(tx, domain.freed(await store.abandon(tx, new)))
 
 
 async def get_hold(database: Database, hold_id: str) -> Hold:
@@ -100,49 +80,41 @@ async def get_hold_for_order(database: Database, hold_id: str) -> tuple[Hold, Ev
     return hold, event
 
 
-async def release_hold(database: Database, hold_id: str) -> Hold:
-    """Put a hold's tickets back on sale. Releasing twice is the same as releasing once.
+async def release_holds(
+    database: Database, offers: Offers, hold_ids: Sequence[str]
+) -> list[Hold | Exception]:
+    """Put the tickets of holds back on sale. Releasing twice is the same as releasing once.
 
-    Raises:
+    What a release is refused with stands in its place:
+
         HoldNotFound: no hold has this id.
         HoldConverted: the hold already became tickets.
     """
     async with database.begin() as tx:
-        hold = await store.get_hold(tx, hold_id, lock=True)
-        if hold is None:
-            raise domain.HoldNotFound
-        if domain.check_releasable(hold):
-            await store.set_state(tx, hold_id, HoldState.RELEASED)
-            await store.return_stock(tx, hold.quantities)
-        return await store.get_hold(tx, hold_id) or hold
+        found = await store.lock_holds(tx, hold_ids)
+        released = [hold for hold in found.values() if HoldState.RELEASED in hold.next_states]
+        if released:
+            ids = [hold.id for hold in released]
+            await store.move(tx, ids, HoldState.RELEASED)
+            await offers.settle(tx, ids, WaitlistState.CANCELLED)
+            await offers.put_back(tx, domain.freed(released))
+    now = found | {hold.id: replace(hold, state=HoldState.RELEASED) for hold in released}
+    return [domain.released(now.get(hold_id)) for hold_id in hold_ids]
 
 
-async def expire_holds(database: Database) -> float:
+async def expire_holds(database: Database, offers: Offers) -> float:
     """Put the stock of overdue holds back on sale; answers when to look again, in seconds."""
     async with database.begin() as tx:
-        freed = await store.expire_due(tx)
-        if freed:
-            await store.return_stock(tx, freed)
+        if expired := await store.expire_due(tx):
+            ids = [hold.id for hold in expired]
+            await offers.settle(tx, ids, WaitlistState.OFFER_EXPIRED)
+            await offers.put_back(tx, domain.freed(expired))
         due_in_s = await store.next_due_in_s(tx)
+    if len(expired) == store.EXPIRY_BATCH:
+        return 0
     if due_in_s is None:
         return LONGEST_SLEEP_S
     return min(max(due_in_s, SHORTEST_SLEEP_S), LONGEST_SLEEP_S)
-
-
-def check_on_sale(event: Event) -> None:
-    """Raise EventNotOnSale unless the event is published and not over."""
-    if event.state is not EventState.PUBLISHED or event.ends_at <= clock.now():
-        raise domain.EventNotOnSale
-
-
-def _refusal(event: Event | None) -> TesseraError | None:
-    if event is None:
-        return EventNotFound()
-    try:
-        check_on_sale(event)
-    except domain.EventNotOnSale as refusal:
-        return refusal
-    return None
 
 
 async def _answered_before(
@@ -168,19 +140,3 @@ async def _answered_before(
         elif ask.key not in mine or keyed[ask.key] != number:
             answers[number] = idempotency.IdempotencyKeyInUse()
     return answers
-
-
-async def _store(
-    tx: Transaction, made: Sequence[tuple[int, NewHold]], event: Event, lifetime: timedelta
-) -> dict[int, Answer | Exception]:
-    if not made:
-        return {}
-    taken: Counter[str] = Counter()
-    for _, hold in made:
-        taken.update({item.ticket_type_id: item.quantity for item in hold.items})
-    await store.take_stock(tx, taken)
-    new = [hold for _, hold in made]
-    holds = await store.insert_holds(tx, new, event.id, event.currency_code, lifetime)
-    return {
-        number: Answer(hold, is_new=True) for (number, _), hold in zip(made, holds, strict=True)
-    }

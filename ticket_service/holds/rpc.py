@@ -1,12 +1,13 @@
 """HoldService: proto to operation to proto."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import grpc.aio
-from tessera.ticket.v1 import hold_pb2, hold_service_pb2, hold_service_pb2_grpc
+from tessera.ticket.v1 import hold_pb2, hold_service_pb2, hold_service_pb2_grpc, seat_pb2
 
 from kit import auth, clock, idempotency, telemetry
 from kit.batching import Batcher
@@ -18,7 +19,11 @@ from kit.validation import validate
 from ticket_service.catalog.rpc import event_proto
 from ticket_service.holds import operations
 from ticket_service.holds.domain import Hold, HoldRequest
-from ticket_service.holds.operations import Answer, Asked
+from ticket_service.holds.operations import Answer
+from ticket_service.holds.placement import Asked
+from ticket_service.seating.domain import AssignedSeat
+from ticket_service.seating.seatings import Seatings
+from ticket_service.waitlist.offers import Offers
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -29,43 +34,54 @@ MAX_WAITING = 5000  # of one event: at 2,500 holds a second, two seconds of pati
 class Holds(hold_service_pb2_grpc.HoldServiceServicer):
     """The RPCs of holds."""
 
-    def __init__(self, database: Database, lifetime: timedelta) -> None:
+    def __init__(
+        self, database: Database, seatings: Seatings, offers: Offers, lifetime: timedelta
+    ) -> None:
         self._database = database
 
         async def create(event_id: str, asked: Sequence[Asked]) -> Sequence[Answer | Exception]:
-            return await operations.create_holds(database, event_id, asked, lifetime)
+            return await operations.create_holds(database, seatings, event_id, asked, lifetime)
 
         async def abandon(answers: Sequence[Answer]) -> None:
-            await operations.abandon_holds(database, answers)
+            await operations.abandon_holds(database, offers, answers)
 
-        self._batcher = Batcher(
+        async def release(_all: str, hold_ids: Sequence[str]) -> Sequence[Hold | Exception]:
+            return await operations.release_holds(database, offers, hold_ids)
+
+        self._creating = Batcher(
             create, abandon=abandon, max_batch=MAX_BATCH, max_waiting=MAX_WAITING
         )
+        self._releasing = Batcher(release, max_batch=MAX_BATCH, max_waiting=MAX_WAITING)
 
     async def CreateHold(
         self, request: hold_service_pb2.CreateHoldRequest, _context: Context
     ) -> hold_pb2.Hold:
-        answer = await self._batcher.submit(request.event_id, _asked(request))
+        answer = await self._creating.submit(request.event_id, _asked(request))
         return hold_proto(answer.hold)
 
     async def BatchCreateHolds(
         self, request: hold_service_pb2.BatchCreateHoldsRequest, _context: Context
     ) -> hold_service_pb2.BatchCreateHoldsResponse:
-        results = await asyncio.gather(*(self._result(single) for single in request.requests))
-        return hold_service_pb2.BatchCreateHoldsResponse(results=results)
+        outcomes: list[Answer | Exception] = [Internal()] * len(request.requests)
+        numbers: defaultdict[str, list[int]] = defaultdict(list)  # by event
+        for number, single in enumerate(request.requests):
+            try:
+                validate(single)
+            except TesseraError as refusal:
+                outcomes[number] = refusal
+            else:
+                numbers[single.event_id].append(number)
 
-    async def _result(
-        self, request: hold_service_pb2.CreateHoldRequest
-    ) -> hold_service_pb2.BatchCreateHoldsResult:
-        try:
-            validate(request)
-            answer = await self._batcher.submit(request.event_id, _asked(request))
-        except TesseraError as error:
-            return hold_service_pb2.BatchCreateHoldsResult(error=to_error_proto(error))
-        except Exception:  # the others of the batch have their holds all the same
-            telemetry.log.exception("hold failed")
-            return hold_service_pb2.BatchCreateHoldsResult(error=to_error_proto(Internal()))
-        return hold_service_pb2.BatchCreateHoldsResult(hold=hold_proto(answer.hold))
+        async def create(event_id: str) -> None:
+            asked = [_asked(request.requests[number]) for number in numbers[event_id]]
+            answers = await self._creating.submit_all(event_id, asked)
+            for number, answer in zip(numbers[event_id], answers, strict=True):
+                outcomes[number] = answer
+
+        await asyncio.gather(*map(create, numbers))
+        return hold_service_pb2.BatchCreateHoldsResponse(
+            results=[_result(outcome) for outcome in outcomes]
+        )
 
     async def GetHold(
         self, request: hold_service_pb2.GetHoldRequest, _context: Context
@@ -75,7 +91,7 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
     async def ReleaseHold(
         self, request: hold_service_pb2.ReleaseHoldRequest, _context: Context
     ) -> hold_pb2.Hold:
-        return hold_proto(await operations.release_hold(self._database, request.hold_id))
+        return hold_proto(await self._releasing.submit("", request.hold_id))
 
     async def GetHoldForOrder(
         self, request: hold_service_pb2.GetHoldForOrderRequest, _context: Context
@@ -99,6 +115,7 @@ def hold_proto(hold: Hold) -> hold_pb2.Hold:
                 quantity=item.quantity,
                 unit_price=to_proto(hold.currency_code, item.unit_price_minor),
                 amount=to_proto(hold.currency_code, item.amount_minor),
+                seats=[seat_proto(seat) for seat in item.seats],
             )
             for item in hold.items
         ],
@@ -108,8 +125,27 @@ def hold_proto(hold: Hold) -> hold_pb2.Hold:
     )
 
 
+def seat_proto(seat: AssignedSeat) -> seat_pb2.AssignedSeat:
+    """A seat as the contract names it."""
+    return seat_pb2.AssignedSeat(
+        seat_id=seat.seat_id, section=seat.section, row=seat.row, number=seat.number
+    )
+
+
+def _result(outcome: Answer | Exception) -> hold_service_pb2.BatchCreateHoldsResult:
+    if isinstance(outcome, Answer):
+        return hold_service_pb2.BatchCreateHoldsResult(hold=hold_proto(outcome.hold))
+    if not isinstance(outcome, TesseraError):
+        telemetry.log.error("hold failed", exc_info=outcome)
+        outcome = Internal()
+    return hold_service_pb2.BatchCreateHoldsResult(error=to_error_proto(outcome))
+
+
 def _asked(request: hold_service_pb2.CreateHoldRequest) -> Asked:
-    requests = tuple(HoldRequest(item.ticket_type_id, item.quantity) for item in request.items)
+    requests = tuple(
+        HoldRequest(item.ticket_type_id, item.quantity, tuple(item.seat_ids), item.allow_orphans)
+        for item in request.items
+    )
     if not request.idempotency_key:
         return Asked(requests)
     scoped = f"{auth.current().name} {request.idempotency_key}"

@@ -1,159 +1,154 @@
-"""Every SQL statement about holds and the stock they take.
+"""Every SQL statement about holds.
 
 The order and strength of locks: see catalog/store.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import CTE, Integer, Row, Text, cast, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Interval,
+    LargeBinary,
+    Row,
+    Text,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from kit.database import Transaction
-from ticket_service.holds.domain import Hold, HoldItem, HoldState, NewHold, Stock
-from ticket_service.tables import hold_items, holds, ticket_types
+from ticket_service.holds.domain import Hold, HoldItem, HoldState, NewHold
+from ticket_service.seating.domain import AssignedSeat
+from ticket_service.tables import event_seats, hold_items, holds
 
 EXPIRY_BATCH = 1000
 
-
-async def lock_stock(tx: Transaction, event_id: str, ids: Sequence[str]) -> dict[str, Stock]:
-    """The ticket types of an event that have these ids, locked in id order."""
-    query = (
-        select(ticket_types)
-        .where(ticket_types.c.id.in_(ids), ticket_types.c.event_id == event_id)
-        .order_by(ticket_types.c.id)
-        .with_for_update(key_share=True)
-    )
-    return {
-        row.id: Stock(
-            ticket_type_id=row.id,
-            name=row.name,
-            price_minor=row.price_minor,
-            remaining=row.remaining,
-            max_per_order=row.max_per_order,
-            sales_start=row.sales_start,
-            sales_end=row.sales_end,
-        )
-        for row in await tx.execute(query)
-    }
-
-
-async def take_stock(tx: Transaction, quantities: Mapping[str, int]) -> None:
-    """Take tickets off sale. The rows are locked; the CHECK refuses what is not there."""
-    await _add_to_stock(tx, {key: -quantity for key, quantity in quantities.items()})
-
-
-async def return_stock(tx: Transaction, quantities: Mapping[str, int]) -> None:
-    """Put tickets back on sale."""
-    locked = (
-        select(ticket_types.c.id)
-        .where(ticket_types.c.id.in_(list(quantities)))
-        .order_by(ticket_types.c.id)
-        .with_for_update(key_share=True)
-    )
-    await tx.execute(locked)
-    await _add_to_stock(tx, quantities)
-
-
-async def _add_to_stock(tx: Transaction, changes: Mapping[str, int]) -> None:
-    given = (
-        func.unnest(cast(list(changes), ARRAY(Text)), cast(list(changes.values()), ARRAY(Integer)))
-        .table_valued("id", "change")
-        .render_derived(name="given")
-    )
-    await tx.execute(
-        update(ticket_types)
-        .where(ticket_types.c.id == given.c.id)
-        .values(remaining=ticket_types.c.remaining + cast(given.c.change, Integer))
-    )
+_IDS = bindparam("ids", type_=ARRAY(Text))
 
 
 async def insert_holds(
-    tx: Transaction, made: Sequence[NewHold], event_id: str, currency_code: str, lifetime: timedelta
+    tx: Transaction,
+    event_id: str,
+    currency_code: str,
+    lifetime: timedelta,
+    made: Sequence[NewHold],
+    keys: Mapping[str, tuple[str, bytes]],
 ) -> list[Hold]:
-    """Live holds, whose deadline is by the database's clock."""
-    now: datetime = (await tx.execute(select(func.now()))).scalar_one()
-    expires_at = now + lifetime
-    await tx.execute(
-        insert(holds),
-        [
+    """Live holds, whose deadline is by the database's clock.
+
+    `keys` are the idempotency keys, with the fingerprints of their requests, by hold id.
+    """
+    row = (
+        await tx.execute(
+            _INSERT_HOLDS,
             {
-                "id": hold.id,
                 "event_id": event_id,
-                "state": HoldState.ACTIVE,
                 "currency_code": currency_code,
-                "expires_at": expires_at,
-                "created_at": now,
-                "idempotency_key": hold.idempotency_key,
-                "fingerprint": hold.fingerprint,
-            }
-            for hold in made
-        ],
-    )
+                "lifetime": lifetime,
+                "ids": [hold.id for hold in made],
+                "keys": [keys[hold.id][0] if hold.id in keys else None for hold in made],
+                "fingerprints": [keys[hold.id][1] if hold.id in keys else None for hold in made],
+            },
+        )
+    ).first()
+    assert row is not None, "a hold was made"
+    items = [(hold.id, *each) for hold in made for each in enumerate(hold.items)]
     await tx.execute(
-        insert(hold_items),
-        [
-            {
-                "hold_id": hold.id,
-                "ticket_type_id": item.ticket_type_id,
-                "event_id": event_id,
-                "position": position,
-                "ticket_type_name": item.ticket_type_name,
-                "quantity": item.quantity,
-                "unit_price_minor": item.unit_price_minor,
-            }
-            for hold in made
-            for position, item in enumerate(hold.items)
-        ],
+        _INSERT_ITEMS,
+        {
+            "event_id": event_id,
+            "ids": [hold_id for hold_id, _, _ in items],
+            "positions": [position for _, position, _ in items],
+            "ticket_type_ids": [item.ticket_type_id for _, _, item in items],
+            "names": [item.ticket_type_name for _, _, item in items],
+            "quantities": [item.quantity for _, _, item in items],
+            "prices": [item.unit_price_minor for _, _, item in items],
+            "seats": [_joined(item.seats) for _, _, item in items],
+        },
     )
+    state, expires_at, created_at = HoldState.ACTIVE, row.expires_at, row.created_at
     return [
-        Hold(hold.id, event_id, HoldState.ACTIVE, currency_code, hold.items, expires_at, now)
+        Hold(hold.id, event_id, state, currency_code, hold.items, expires_at, created_at)
         for hold in made
     ]
 
 
 async def find_by_keys(tx: Transaction, keys: Collection[str]) -> dict[str, tuple[Hold, bytes]]:
     """The holds that idempotency keys made before, with their requests' fingerprints, by key."""
-    rows = (await tx.execute(select(holds).where(holds.c.idempotency_key.in_(keys)))).all()
-    items = await _items_of(tx, [row.id for row in rows])
-    return {row.idempotency_key: (_hold(row, items[row.id]), row.fingerprint) for row in rows}
+    query = select(holds).where(holds.c.idempotency_key == func.any(_IDS))
+    rows = (await tx.execute(query, {"ids": list(keys)})).all()
+    found = await _holds(tx, rows)
+    return {
+        row.idempotency_key: (hold, row.fingerprint) for row, hold in zip(rows, found, strict=True)
+    }
 
 
-async def release_all(tx: Transaction, hold_ids: Collection[str]) -> dict[str, int]:
-    """Release those of the holds that are live, and free their keys; answers their stock."""
+async def get_hold(tx: Transaction, hold_id: str) -> Hold | None:
+    """One hold with its items."""
+    return (await get_holds(tx, [hold_id])).get(hold_id)
+
+
+async def get_holds(tx: Transaction, hold_ids: Collection[str]) -> dict[str, Hold]:
+    """Those of the holds that there are, with their items, by id."""
+    rows = (await tx.execute(_BY_ID, {"ids": list(hold_ids)})).all()
+    return {hold.id: hold for hold in await _holds(tx, rows)}
+
+
+async def lock_holds(tx: Transaction, hold_ids: Collection[str]) -> dict[str, Hold]:
+    """Those of the holds that there are, with their items, by id; locked in id order."""
+    query = _BY_ID.order_by(holds.c.id).with_for_update(key_share=True)
+    rows = (await tx.execute(query, {"ids": list(hold_ids)})).all()
+    return {hold.id: hold for hold in await _holds(tx, rows)}
+
+
+async def move(tx: Transaction, hold_ids: Collection[str], state: HoldState) -> None:
+    """Move locked holds to another state."""
+    changed = update(holds).where(holds.c.id == func.any(_IDS)).values(state=state)
+    await tx.execute(changed, {"ids": list(hold_ids)})
+
+
+async def give_to_orders(
+    tx: Transaction, orders: Mapping[str, str], state: HoldState | None = None
+) -> None:
+    """Note which order each of some locked holds belongs to, and move them if a state is given.
+
+    `orders` are order ids by hold id.
+    """
+    given = (
+        func.unnest(_IDS, bindparam("order_ids", type_=ARRAY(Text)))
+        .table_valued("id", "order_id")
+        .render_derived(name="given")
+    )
+    values: dict[str, Any] = {"order_id": given.c.order_id}
+    if state is not None:
+        values["state"] = state
+    changed = update(holds).where(holds.c.id == given.c.id).values(values)
+    await tx.execute(changed, {"ids": list(orders), "order_ids": list(orders.values())})
+
+
+async def abandon(tx: Transaction, hold_ids: Collection[str]) -> list[Hold]:
+    """Release those of the holds that are live, and free their keys; answers them."""
     released = (
         update(holds)
-        .where(holds.c.id.in_(hold_ids), holds.c.state == HoldState.ACTIVE)
+        .where(holds.c.id == func.any(_IDS), holds.c.state == HoldState.ACTIVE)
         .values(state=HoldState.RELEASED, idempotency_key=None)
-        .returning(holds.c.id)
-        .cte("released")
+        .returning(holds)
     )
-    return await _stock_of(tx, released)
+    rows = (await tx.execute(released, {"ids": list(hold_ids)})).all()
+    return await _holds(tx, rows)
 
 
-async def get_hold(tx: Transaction, hold_id: str, *, lock: bool = False) -> Hold | None:
-    """One hold with its items; locked if asked."""
-    query = select(holds).where(holds.c.id == hold_id)
-    query = query.with_for_update(key_share=True) if lock else query
-    row = (await tx.execute(query)).first()
-    if row is None:
-        return None
-    return _hold(row, (await _items_of(tx, [hold_id]))[hold_id])
-
-
-async def set_state(
-    tx: Transaction, hold_id: str, state: HoldState, order_id: str | None = None
-) -> None:
-    """Move a locked hold."""
-    values: dict[str, Any] = {"state": state}
-    if order_id is not None:
-        values["order_id"] = order_id
-    await tx.execute(update(holds).where(holds.c.id == hold_id).values(values))
-
-
-async def expire_due(tx: Transaction) -> dict[str, int]:
-    """Expire holds whose deadline has passed, oldest first; answers the stock they give back."""
+async def expire_due(tx: Transaction) -> list[Hold]:
+    """Expire holds whose deadline has passed, oldest first; answers them."""
     due = (
         select(holds.c.id)
         .where(holds.c.state == HoldState.ACTIVE, holds.c.expires_at <= func.now())
@@ -163,13 +158,9 @@ async def expire_due(tx: Transaction) -> dict[str, int]:
         .cte("due")
     )
     expired = (
-        update(holds)
-        .where(holds.c.id == due.c.id)
-        .values(state=HoldState.EXPIRED)
-        .returning(holds.c.id)
-        .cte("expired")
+        update(holds).where(holds.c.id == due.c.id).values(state=HoldState.EXPIRED).returning(holds)
     )
-    return await _stock_of(tx, expired)
+    return await _holds(tx, (await tx.execute(expired)).all())
 
 
 async def next_due_in_s(tx: Transaction) -> float | None:
@@ -181,38 +172,145 @@ async def next_due_in_s(tx: Transaction) -> float | None:
     return None if seconds is None else float(seconds)
 
 
-async def _stock_of(tx: Transaction, changed: CTE) -> dict[str, int]:
-    """How many tickets of each type the holds have that a statement has just changed."""
-    freed = (
-        select(hold_items.c.ticket_type_id, func.sum(hold_items.c.quantity).label("quantity"))
-        .join(changed, hold_items.c.hold_id == changed.c.id)
-        .group_by(hold_items.c.ticket_type_id)
+_BY_ID = select(holds).where(holds.c.id == func.any(_IDS))
+
+_GIVEN_HOLDS = (
+    func.unnest(
+        _IDS,
+        bindparam("keys", type_=ARRAY(Text)),
+        bindparam("fingerprints", type_=ARRAY(LargeBinary)),
     )
-    return {row.ticket_type_id: row.quantity for row in await tx.execute(freed)}
+    .table_valued("id", "key", "fingerprint")
+    .render_derived(name="given")
+)
+_INSERT_HOLDS = (
+    insert(holds)
+    .from_select(
+        [
+            "id",
+            "event_id",
+            "state",
+            "currency_code",
+            "expires_at",
+            "idempotency_key",
+            "fingerprint",
+        ],
+        select(
+            _GIVEN_HOLDS.c.id,
+            bindparam("event_id", type_=Text),
+            literal(HoldState.ACTIVE.value, Text),
+            bindparam("currency_code", type_=Text),
+            func.now() + bindparam("lifetime", type_=Interval),
+            _GIVEN_HOLDS.c.key,
+            _GIVEN_HOLDS.c.fingerprint,
+        ),
+    )
+    .returning(holds.c.expires_at, holds.c.created_at)
+)
+_GIVEN_ITEMS = (
+    func.unnest(
+        _IDS,
+        bindparam("positions", type_=ARRAY(Integer)),
+        bindparam("ticket_type_ids", type_=ARRAY(Text)),
+        bindparam("names", type_=ARRAY(Text)),
+        bindparam("quantities", type_=ARRAY(Integer)),
+        bindparam("prices", type_=ARRAY(BigInteger)),
+        bindparam("seats", type_=ARRAY(Text)),
+    )
+    .table_valued("hold_id", "position", "ticket_type_id", "name", "quantity", "price", "seats")
+    .render_derived(name="given")
+)
+_INSERT_ITEMS = insert(hold_items).from_select(
+    [
+        "hold_id",
+        "ticket_type_id",
+        "event_id",
+        "position",
+        "ticket_type_name",
+        "quantity",
+        "unit_price_minor",
+        "seat_ids",
+    ],
+    select(
+        _GIVEN_ITEMS.c.hold_id,
+        _GIVEN_ITEMS.c.ticket_type_id,
+        bindparam("event_id", type_=Text),
+        _GIVEN_ITEMS.c.position,
+        _GIVEN_ITEMS.c.name,
+        _GIVEN_ITEMS.c.quantity,
+        _GIVEN_ITEMS.c.price,
+        # An array of arrays would have to be rectangular.
+        case((_GIVEN_ITEMS.c.seats != "", func.string_to_array(_GIVEN_ITEMS.c.seats, " "))),
+    ),
+)
+_ITEMS = (
+    select(hold_items)
+    .where(hold_items.c.hold_id == func.any(_IDS))
+    .order_by(hold_items.c.hold_id, hold_items.c.position)
+)
+_SEATS = select(
+    event_seats.c.event_id,
+    event_seats.c.seat_id,
+    event_seats.c.section,
+    event_seats.c.row,
+    event_seats.c.number,
+).where(
+    event_seats.c.event_id == func.any(bindparam("event_ids", type_=ARRAY(Text))),
+    event_seats.c.seat_id == func.any(_IDS),
+)
 
 
-async def _items_of(tx: Transaction, hold_ids: Sequence[str]) -> dict[str, list[HoldItem]]:
-    found: dict[str, list[HoldItem]] = {hold_id: [] for hold_id in hold_ids}
-    query = (
-        select(hold_items)
-        .where(hold_items.c.hold_id.in_(hold_ids))
-        .order_by(hold_items.c.hold_id, hold_items.c.position)
-    )
-    for row in await tx.execute(query) if hold_ids else ():
+def _joined(seats: Sequence[AssignedSeat]) -> str:
+    return " ".join(seat.seat_id for seat in seats)
+
+
+async def _holds(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Hold]:
+    """Rows of `holds` with their items, in the order of the rows."""
+    if not rows:
+        return []
+    items = (await tx.execute(_ITEMS, {"ids": [row.id for row in rows]})).all()
+    seats = await _seats(tx, items)
+    found: defaultdict[str, list[HoldItem]] = defaultdict(list)
+    for row in items:
         found[row.hold_id].append(
-            HoldItem(row.ticket_type_id, row.ticket_type_name, row.quantity, row.unit_price_minor)
+            HoldItem(
+                row.ticket_type_id,
+                row.ticket_type_name,
+                row.quantity,
+                row.unit_price_minor,
+                tuple(seats[row.event_id, seat_id] for seat_id in row.seat_ids or ()),
+            )
         )
-    return found
+    return [
+        Hold(
+            id=row.id,
+            event_id=row.event_id,
+            state=HoldState(row.state),
+            currency_code=row.currency_code,
+            items=tuple(found[row.id]),
+            expires_at=row.expires_at,
+            created_at=row.created_at,
+            order_id=row.order_id,
+        )
+        for row in rows
+    ]
 
 
-def _hold(row: Row[Any], items: Sequence[HoldItem]) -> Hold:
-    return Hold(
-        id=row.id,
-        event_id=row.event_id,
-        state=HoldState(row.state),
-        currency_code=row.currency_code,
-        items=tuple(items),
-        expires_at=row.expires_at,
-        created_at=row.created_at,
-        order_id=row.order_id,
-    )
+async def _seats(tx: Transaction, items: Iterable[Row[Any]]) -> dict[tuple[str, str], AssignedSeat]:
+    """The seats that items name, by event and seat id."""
+    # What the map of an event that was seated anew no longer has is known by its id only.
+    named = {
+        (row.event_id, seat_id): AssignedSeat(seat_id, "", "", "")
+        for row in items
+        for seat_id in row.seat_ids or ()
+    }
+    if named:
+        values = {
+            "event_ids": list({event_id for event_id, _ in named}),
+            "ids": [seat_id for _, seat_id in named],
+        }
+        for row in await tx.execute(_SEATS, values):
+            key = row.event_id, row.seat_id
+            if key in named:
+                named[key] = AssignedSeat(row.seat_id, row.section, row.row, row.number)
+    return named

@@ -37,6 +37,8 @@ from tessera.type.v1 import money_pb2
 from kit.database import Database
 from kit.rpc_errors import RemoteError
 from tests.support.tokens import Metadata, TokenIssuer
+from ticket_service.seating.seatings import Seatings
+from ticket_service.waitlist.offers import Offers
 
 _NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -77,6 +79,11 @@ class Shop:
     issuer: TokenIssuer
     database: Database
     database_url: str
+
+    @property
+    def offers(self) -> Offers:
+        """How this process, as one more replica, puts stock back on sale."""
+        return Offers(Seatings(), timedelta(minutes=30))
 
     def organizer(self) -> Organizer:
         """A new organizer with an admin and door staff."""

@@ -70,7 +70,9 @@ async def test_several_replicas_expire_a_hold_once(shop: Shop, organizer: Organi
     await asyncio.gather(*(shop.hold(published, 2, 3, hasty=True) for _ in range(20)))
 
     async def all_back() -> bool:
-        await asyncio.gather(*(operations.expire_holds(shop.database) for _ in range(4)))
+        await asyncio.gather(
+            *(operations.expire_holds(shop.database, shop.offers) for _ in range(4))
+        )
         return await shop.remaining(published.id) == [100, 100]
 
     await eventually(all_back)
@@ -86,7 +88,7 @@ async def test_the_next_look_is_soon_though_none_is_due(shop: Shop, organizer: O
         due_in_s = await store.next_due_in_s(tx)
     assert due_in_s is not None
     assert due_in_s <= 900
-    pause_s = await operations.expire_holds(shop.database)
+    pause_s = await operations.expire_holds(shop.database, shop.offers)
     assert operations.SHORTEST_SLEEP_S <= pause_s <= operations.LONGEST_SLEEP_S
 
 

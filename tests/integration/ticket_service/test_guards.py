@@ -12,7 +12,8 @@ from kit.migrations import upgrade
 from kit.service import ROOT
 from tests.integration.ticket_service.support import Organizer, Shop
 from tests.support.invariants import broken_invariants
-from ticket_service.holds import store
+from ticket_service.stock import store
+from ticket_service.stock.domain import Shelf, Stock
 
 
 @pytest.mark.parametrize("remaining", ["-1", "total_stock + 1"])
@@ -30,9 +31,11 @@ async def test_taking_more_than_there_is_fails_whoever_forgot_to_look(
     shop: Shop, organizer: Organizer
 ) -> None:
     [made] = (await shop.on_sale(organizer)).ticket_types
+    shelf = Shelf([Stock(made.id, "n", 0, 11, 11, None, None)])
+    shelf.take(made.id, 11)
     with pytest.raises(IntegrityError, match="ck_ticket_types_remaining"):
         async with shop.database.begin() as tx:
-            await store.take_stock(tx, {made.id: 11})
+            await store.save(tx, shelf)
 
 
 async def test_a_ticket_is_admitted_once_by_a_unique_index(

@@ -53,14 +53,22 @@ async def test_free_tickets_are_held_for_nothing(shop: Shop, organizer: Organize
     assert (await shop.hold(published, 2)).total == money("0", "JPY")
 
 
-@pytest.mark.parametrize("quantity", [0, -1, 101, 2**31 - 1])
+@pytest.mark.parametrize(
+    ("quantity", "reason"),
+    [
+        (0, "INVALID_QUANTITY"),
+        (-1, "INVALID_REQUEST"),
+        (101, "INVALID_REQUEST"),
+        (2**31 - 1, "INVALID_REQUEST"),
+    ],
+)
 async def test_a_quantity_that_is_none_is_refused(
-    shop: Shop, organizer: Organizer, quantity: int
+    shop: Shop, organizer: Organizer, quantity: int, reason: str
 ) -> None:
     published = await shop.on_sale(organizer)
     request = hold(published, 1)
     request.items[0].quantity = quantity
-    with refused("INVALID_REQUEST", field="items[0].quantity"):
+    with refused(reason, field="items[0].quantity"):
         await shop.public.holds.CreateHold(request)
 
 

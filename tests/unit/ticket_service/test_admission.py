@@ -21,6 +21,7 @@ TICKET = Ticket(
     order_id="ord",
     number=1,
     holder_name="Ada",
+    seat=None,
     issued_at=NOW,
     admitted_at=None,
 )
