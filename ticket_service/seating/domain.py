@@ -4,7 +4,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from typing import Any
 
 from kit.errors import FailedPrecondition, NotFound
 from ticket_service.seating.plan import Bench, SeatPlan
+from ticket_service.venues.domain import BlockReason
 
 MAX_NAMED = 20  # of the seats that an error names: an error has to fit into a header
 
@@ -28,16 +28,6 @@ class SeatTaken(FailedPrecondition):
 
 class NoAdjacentSeats(FailedPrecondition):
     """So many seats are not left together: choose seats, ask for fewer, or allow orphans."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeatMap:
-    """That an event has seats. `version` is that of their states, `created_at` of their places."""
-
-    event_id: str
-    hall_id: str  # which may be gone
-    version: int
-    created_at: datetime
 
 
 class SeatState(StrEnum):
@@ -71,7 +61,7 @@ class Change:
     before: SeatState
     state: SeatState
     hold_id: str | None = None
-    reason: str | None = None
+    reason: BlockReason | None = None
     note: str = ""
 
 
@@ -182,7 +172,7 @@ class Seating:
             change = self.changes.get(position)
             self._set(position, SeatState.SOLD, change.hold_id if change else None)
 
-    def block(self, seat_ids: Sequence[str], reason: str, note: str = "") -> Counter[str]:
+    def block(self, seat_ids: Sequence[str], reason: BlockReason, note: str = "") -> Counter[str]:
         """Take seats off sale: all of them, or none. Those that are blocked get the new reason.
 
         Answers how many seats this takes from each ticket type.
@@ -256,7 +246,7 @@ class Seating:
         position: int,
         state: SeatState,
         hold_id: str | None = None,
-        reason: str | None = None,
+        reason: BlockReason | None = None,
         note: str = "",
     ) -> None:
         earlier = self.changes.get(position)

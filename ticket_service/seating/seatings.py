@@ -10,7 +10,8 @@ from functools import partial
 
 from kit.database import Transaction, on_commit
 from ticket_service.seating import store
-from ticket_service.seating.domain import Seating, SeatMap
+from ticket_service.seating.domain import Seating
+from ticket_service.seating.maps import SeatMap
 
 MAX_SEATS = 250_000  # about 50 MB
 
