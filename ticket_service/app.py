@@ -1,8 +1,10 @@
 """Puts ticket_service together."""
 
 import asyncio
+from functools import partial
 
 from tessera.ticket.v1 import (
+    availability_service_pb2_grpc,
     event_service_pb2_grpc,
     hold_service_pb2_grpc,
     quota_service_pb2_grpc,
@@ -15,6 +17,9 @@ from kit.rpc_server import Guard
 from kit.service import Host, Service
 from kit.user_keys import verifier
 from ticket_service.admission.rpc import Tickets
+from ticket_service.availability import operations as availability
+from ticket_service.availability.hub import Hub
+from ticket_service.availability.rpc import Availabilities, availability_proto
 from ticket_service.catalog import operations as catalog
 from ticket_service.catalog.rpc import Events
 from ticket_service.holds import operations as holds
@@ -22,11 +27,13 @@ from ticket_service.holds.rpc import Holds
 from ticket_service.quotas.rpc import Quotas
 from ticket_service.seating.seatings import Seatings
 from ticket_service.settings import Settings
+from ticket_service.stock.domain import CHANGED
 from ticket_service.venues.rpc import Venues
 from ticket_service.waitlist.offers import Offers
 
 ENDING_EVERY_S = 30
 RELAY_POLL_S = 2.0
+CHANGES_POLL_S = 60
 FORGETTING_EVERY_S = 3600
 
 
@@ -37,6 +44,12 @@ async def build(host: Host) -> Service:
     broker = brokers.connect(settings.amqp_url, settings.database_url)
     seatings = Seatings()
     offers = Offers(seatings, settings.offer_lifetime)
+
+    hub = Hub(partial(availability.look, database), availability_proto, settings.max_watchers)
+
+    async def notice_changes() -> None:
+        await database.wait(CHANGED, CHANGES_POLL_S)
+        hub.wake()
 
     async def expire_holds() -> None:
         await asyncio.sleep(await holds.expire_holds(database, offers))
@@ -56,6 +69,10 @@ async def build(host: Host) -> Service:
 
     return Service(
         servicers=[
+            (
+                Availabilities(database, hub),
+                availability_service_pb2_grpc.add_AvailabilityServiceServicer_to_server,
+            ),
             (Events(database), event_service_pb2_grpc.add_EventServiceServicer_to_server),
             (
                 Holds(database, seatings, offers, settings.hold_lifetime),
@@ -70,6 +87,8 @@ async def build(host: Host) -> Service:
         ],
         guard=Guard(verifier(host.mesh)),
         workers={
+            "notice_changes": notice_changes,
+            "tell_watchers": hub.work,
             "expire_holds": expire_holds,
             "end_events": end_events,
             "relay": relay,

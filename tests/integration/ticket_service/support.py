@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import text
 from tessera.ticket.v1 import (
+    availability_service_pb2_grpc,
     event_pb2,
     event_service_pb2,
     event_service_pb2_grpc,
@@ -47,6 +48,7 @@ class TicketApi:
     """The RPCs of ticket_service, through one caller's channel."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.availability = availability_service_pb2_grpc.AvailabilityServiceStub(channel)
         self.events = event_service_pb2_grpc.EventServiceStub(channel)
         self.holds = hold_service_pb2_grpc.HoldServiceStub(channel)
         self.quotas = quota_service_pb2_grpc.QuotaServiceStub(channel)

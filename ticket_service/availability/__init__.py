@@ -1,0 +1,1 @@
+"""What can be had of an event: now, and as it changes."""
