@@ -8,6 +8,7 @@ from tessera.ticket.v1 import (
     event_service_pb2_grpc,
     hold_service_pb2_grpc,
     quota_service_pb2_grpc,
+    seat_map_service_pb2_grpc,
     ticket_service_pb2_grpc,
     venue_service_pb2_grpc,
 )
@@ -25,6 +26,7 @@ from ticket_service.catalog.rpc import Events
 from ticket_service.holds import operations as holds
 from ticket_service.holds.rpc import Holds
 from ticket_service.quotas.rpc import Quotas
+from ticket_service.seating.rpc import SeatMaps
 from ticket_service.seating.seatings import Seatings
 from ticket_service.settings import Settings
 from ticket_service.stock.domain import CHANGED
@@ -73,12 +75,16 @@ async def build(host: Host) -> Service:
                 Availabilities(database, hub),
                 availability_service_pb2_grpc.add_AvailabilityServiceServicer_to_server,
             ),
-            (Events(database), event_service_pb2_grpc.add_EventServiceServicer_to_server),
+            (Events(database, offers), event_service_pb2_grpc.add_EventServiceServicer_to_server),
             (
                 Holds(database, seatings, offers, settings.hold_lifetime),
                 hold_service_pb2_grpc.add_HoldServiceServicer_to_server,
             ),
-            (Quotas(database), quota_service_pb2_grpc.add_QuotaServiceServicer_to_server),
+            (Quotas(database, offers), quota_service_pb2_grpc.add_QuotaServiceServicer_to_server),
+            (
+                SeatMaps(database, seatings, offers),
+                seat_map_service_pb2_grpc.add_SeatMapServiceServicer_to_server,
+            ),
             (
                 Tickets(database, seatings, offers),
                 ticket_service_pb2_grpc.add_TicketServiceServicer_to_server,

@@ -14,6 +14,7 @@ from kit.ids import new_id
 from kit.money import Money
 from ticket_service.catalog import domain, store
 from ticket_service.catalog.domain import Event, EventState, TicketType
+from ticket_service.waitlist.offers import Offers
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +118,17 @@ async def delete_event(database: Database, organizer_id: str, event_id: str, if_
 
 
 async def publish_event(
-    database: Database, organizer_id: str, event_id: str, once: Once[Listing]
+    database: Database, offers: Offers, organizer_id: str, event_id: str, once: Once[Listing]
 ) -> Listing:
-    """Put an event on sale."""
+    """Put an event on sale, to those first who waited for it before it was taken off."""
     async with database.begin() as tx:
         await once.claim(tx)
         event = await _own_event(tx, organizer_id, event_id)
-        types = (await store.list_ticket_types(tx, [event_id]))[event_id]
+        types = await store.lock_ticket_types(tx, event_id)
         published = domain.publish(event, has_ticket_types=bool(types), now=clock.now())
-        return await once.record(tx, await _store_move(tx, event, published))
+        event = await _store_move(tx, event, published)
+        await offers.offer(tx, [ticket_type.id for ticket_type in types])
+        return await once.record(tx, await _listing(tx, event))
 
 
 async def unpublish_event(
@@ -136,7 +139,8 @@ async def unpublish_event(
         await once.claim(tx)
         event = await _own_event(tx, organizer_id, event_id)
         draft = domain.unpublish(event, in_use=await store.is_in_use(tx, event_id))
-        return await once.record(tx, await _store_move(tx, event, draft))
+        event = await _store_move(tx, event, draft)
+        return await once.record(tx, await _listing(tx, event))
 
 
 async def cancel_event(
@@ -147,8 +151,8 @@ async def cancel_event(
         await once.claim(tx)
         event = await _own_event(tx, organizer_id, event_id)
         await store.lock_ticket_types(tx, event_id)
-        cancelled = domain.move(event, EventState.CANCELLED)
-        return await once.record(tx, await _store_move(tx, event, cancelled))
+        event = await _store_move(tx, event, domain.move(event, EventState.CANCELLED))
+        return await once.record(tx, await _listing(tx, event))
 
 
 async def end_events(database: Database) -> None:
@@ -197,6 +201,7 @@ async def get_ticket_type(
 
 async def update_ticket_type(
     database: Database,
+    offers: Offers,
     organizer_id: str,
     event_id: str,
     ticket_type_id: str,
@@ -204,7 +209,10 @@ async def update_ticket_type(
     price: Money | None,
     changes: Mapping[str, Any],
 ) -> TicketType:
-    """Change some fields of a ticket type; None as price leaves it as it is."""
+    """Change some fields of a ticket type; None as price leaves it as it is.
+
+    What the change puts on sale is offered to those who wait for it.
+    """
     async with database.begin() as tx:
         event = await _own_event(tx, organizer_id, event_id)
         domain.check_changeable(event)
@@ -213,6 +221,7 @@ async def update_ticket_type(
         if price is not None:
             changes = {**changes, "price_minor": domain.price_in(event.currency_code, price)}
         await store.update_ticket_type(tx, domain.change_ticket_type(ticket_type, changes))
+        await offers.offer(tx, [ticket_type_id])
         return _pick((await _listing(tx, event)).ticket_types, ticket_type_id)
 
 
@@ -238,8 +247,8 @@ async def _own_event(tx: Transaction, organizer_id: str, event_id: str) -> Event
     return event
 
 
-async def _store_move(tx: Transaction, event: Event, moved: Event) -> Listing:
-    return await _listing(tx, event if moved is event else await store.update_event(tx, moved))
+async def _store_move(tx: Transaction, event: Event, moved: Event) -> Event:
+    return event if moved is event else await store.update_event(tx, moved)
 
 
 async def _listing(tx: Transaction, event: Event) -> Listing:

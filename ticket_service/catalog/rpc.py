@@ -11,6 +11,7 @@ from kit.database import Database
 from kit.idempotency import Once
 from kit.proto_money import from_proto, to_proto
 from ticket_service.catalog import domain, operations
+from ticket_service.waitlist.offers import Offers
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -18,8 +19,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Events(event_service_pb2_grpc.EventServiceServicer):
     """The catalogue's RPCs."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, offers: Offers) -> None:
         self._database = database
+        self._offers = offers
 
     async def ListEvents(
         self, request: event_service_pb2.ListEventsRequest, _context: Context
@@ -88,7 +90,14 @@ class Events(event_service_pb2_grpc.EventServiceServicer):
     async def PublishEvent(
         self, request: event_service_pb2.PublishEventRequest, _context: Context
     ) -> event_pb2.Event:
-        return await self._move(operations.publish_event, request)
+        listing = await operations.publish_event(
+            self._database,
+            self._offers,
+            auth.current().organizer_id,
+            request.event_id,
+            Once(request, listing_proto),
+        )
+        return listing_proto(listing)
 
     async def UnpublishEvent(
         self, request: event_service_pb2.UnpublishEventRequest, _context: Context
@@ -142,6 +151,7 @@ class Events(event_service_pb2_grpc.EventServiceServicer):
         price = changes.pop("price", None)
         ticket_type = await operations.update_ticket_type(
             self._database,
+            self._offers,
             auth.current().organizer_id,
             request.event_id,
             request.ticket_type_id,

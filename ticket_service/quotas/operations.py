@@ -13,6 +13,7 @@ from ticket_service.catalog import store as catalog_store
 from ticket_service.catalog.domain import TicketType
 from ticket_service.quotas import domain, store
 from ticket_service.quotas.domain import Quota
+from ticket_service.waitlist.offers import Offers
 
 
 async def create_quota(
@@ -55,30 +56,42 @@ async def get_quota(database: Database, caller: Caller, event_id: str, quota_id:
 
 async def update_quota(
     database: Database,
+    offers: Offers,
     organizer_id: str,
     event_id: str,
     quota_id: str,
     if_match: str,
     changes: Mapping[str, Any],
 ) -> Quota:
-    """Change some fields of a quota, also while its ticket types are on sale."""
+    """Change some fields of a quota, also while its ticket types are on sale.
+
+    What the change puts on sale is offered to those who wait for it.
+    """
     async with database.begin() as tx:
         ticket_types, quotas = await _lock(tx, organizer_id, event_id)
         quota = _pick(quotas, quota_id)
         check_version(if_match, quota.version)
-        await store.update_quota(tx, domain.change(quota, changes, ticket_types))
+        changed = domain.change(quota, changes, ticket_types)
+        await store.update_quota(tx, changed)
+        await offers.offer(tx, {*quota.ticket_type_ids, *changed.ticket_type_ids})
         return _pick(await store.list_quotas(tx, event_id), quota_id)
 
 
 async def delete_quota(
-    database: Database, organizer_id: str, event_id: str, quota_id: str, if_match: str
+    database: Database,
+    offers: Offers,
+    organizer_id: str,
+    event_id: str,
+    quota_id: str,
+    if_match: str,
 ) -> None:
-    """Lift a limit."""
+    """Lift a limit; what that puts on sale is offered to those who wait for it."""
     async with database.begin() as tx:
         _, quotas = await _lock(tx, organizer_id, event_id)
         quota = _pick(quotas, quota_id)
         check_version(if_match, quota.version)
         await store.delete_quota(tx, quota_id)
+        await offers.offer(tx, quota.ticket_type_ids)
 
 
 async def _lock(

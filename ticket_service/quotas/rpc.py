@@ -11,6 +11,7 @@ from kit.database import Database
 from kit.idempotency import Once
 from ticket_service.quotas import operations
 from ticket_service.quotas.domain import Quota
+from ticket_service.waitlist.offers import Offers
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -18,8 +19,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Quotas(quota_service_pb2_grpc.QuotaServiceServicer):
     """The RPCs of quotas."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, offers: Offers) -> None:
         self._database = database
+        self._offers = offers
 
     async def CreateQuota(
         self, request: quota_service_pb2.CreateQuotaRequest, _context: Context
@@ -53,6 +55,7 @@ class Quotas(quota_service_pb2_grpc.QuotaServiceServicer):
     ) -> quota_pb2.Quota:
         quota = await operations.update_quota(
             self._database,
+            self._offers,
             auth.current().organizer_id,
             request.event_id,
             request.quota_id,
@@ -66,6 +69,7 @@ class Quotas(quota_service_pb2_grpc.QuotaServiceServicer):
     ) -> Empty:
         await operations.delete_quota(
             self._database,
+            self._offers,
             auth.current().organizer_id,
             request.event_id,
             request.quota_id,
