@@ -10,9 +10,15 @@ from kit.service import Host, Service
 from kit.user_keys import verifier
 from notification_service.documents.operations import Renderer
 from notification_service.documents.rpc import Documents
+from notification_service.mailing.composer import Composer
 from notification_service.mailing.operations import Dispatcher
 from notification_service.mailing.smtp import SmtpTransport
-from notification_service.notifications.consumers import PAYMENT_SUCCEEDED, take_payment_succeeded
+from notification_service.notifications.consumers import (
+    PAYMENT_SUCCEEDED,
+    WAITLIST_ENTRY_OFFERED,
+    take_payment_succeeded,
+    take_waitlist_entry_offered,
+)
 from notification_service.notifications.rpc import Notifications
 from notification_service.orders_client import OrdersClient
 from notification_service.settings import Settings
@@ -27,14 +33,15 @@ async def build(host: Host) -> Service:
     database = host.database
     broker = brokers.connect(settings.amqp_url, settings.database_url)
     renderer = Renderer()
-    dispatcher = Dispatcher(
-        database,
+    composer = Composer(
         OrdersClient(host.mesh),
         TicketsClient(host.mesh),
         renderer,
-        SmtpTransport(settings.smtp, settings.smtp_timeout_s),
         settings.sender,
+        settings.storefront_url,
     )
+    transport = SmtpTransport(settings.smtp, settings.smtp_timeout_s)
+    dispatcher = Dispatcher(database, composer, transport)
 
     async def forget() -> None:
         async with database.begin() as tx:
@@ -44,6 +51,7 @@ async def build(host: Host) -> Service:
 
     async def start() -> None:
         await broker.consume(PAYMENT_SUCCEEDED, take_payment_succeeded(database))
+        await broker.consume(WAITLIST_ENTRY_OFFERED, take_waitlist_entry_offered(database))
 
     async def stop() -> None:
         await asyncio.gather(broker.close(), dispatcher.close())

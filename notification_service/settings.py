@@ -54,6 +54,7 @@ class Settings:
     smtp: SmtpServer
     smtp_timeout_s: int
     sender: Address
+    storefront_url: str  # of any hold's page, with `{hold_id}` in its place; empty: there is none
     amqp_url: str
     database_url: str
 
@@ -71,6 +72,7 @@ class Settings:
             smtp=smtp,
             smtp_timeout_s=environment.integer("SMTP_TIMEOUT_SECONDS", 120, low=1, high=900),
             sender=_sender(environment.text("MAIL_FROM", default)),
+            storefront_url=_storefront(environment.text("STOREFRONT_URL", "")),
             amqp_url=environment.text("AMQP_URL", ""),
             database_url=environment.text("DATABASE_URL"),
         )
@@ -90,6 +92,21 @@ def _sender(text: str) -> Address:
     if not address.addr_spec.isascii():
         raise InvalidSetting("TESSERA_MAIL_FROM has an address that is not ASCII.")
     return address
+
+
+def _storefront(url: str) -> str:
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = SplitResult("", "", "", "", "")
+    if parts.scheme not in ("http", "https") or not parts.hostname or "{hold_id}" not in url:
+        raise InvalidSetting(
+            f"TESSERA_STOREFRONT_URL is {url!r}: write the address of a hold's page, "
+            "as in https://tickets.example.org/holds/{hold_id}."
+        )
+    return url
 
 
 def _has_more(parts: SplitResult) -> bool:

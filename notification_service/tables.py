@@ -30,7 +30,9 @@ notifications = Table(
     Column("id", Text, primary_key=True),
     Column("organizer_id", Text, nullable=False),
     Column("event_id", Text, nullable=False),
-    Column("order_id", Text, nullable=False),
+    # A mail is about one thing.
+    Column("order_id", Text),
+    Column("waitlist_entry_id", Text),
     Column("kind", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("recipient", Text, nullable=False, server_default=""),
@@ -49,9 +51,11 @@ notifications = Table(
     Column("queued_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("next_attempt_at", DateTime(timezone=True)),
     Column("sent_at", DateTime(timezone=True)),
-    # An order has one receipt, however often its payment is announced.
+    # An order has one receipt, however often its payment is announced; and an entry one offer.
     UniqueConstraint("order_id", "kind"),
-    CheckConstraint("kind IN ('RECEIPT')", name="kind"),
+    UniqueConstraint("waitlist_entry_id", "kind"),
+    CheckConstraint("num_nonnulls(order_id, waitlist_entry_id) = 1", name="subject"),
+    CheckConstraint("kind IN ('RECEIPT', 'WAITLIST_OFFER')", name="kind"),
     CheckConstraint("state IN ('PENDING', 'SENT', 'DEAD')", name="state"),
     CheckConstraint("(state = 'PENDING') = (next_attempt_at IS NOT NULL)", name="planned"),
     CheckConstraint("state <> 'SENT' OR sent_at IS NOT NULL", name="sent_at"),

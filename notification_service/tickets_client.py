@@ -6,9 +6,15 @@ from tessera.ticket.v1 import (
     event_pb2,
     event_service_pb2,
     event_service_pb2_grpc,
+    hold_pb2,
+    hold_service_pb2,
+    hold_service_pb2_grpc,
     ticket_pb2,
     ticket_service_pb2,
     ticket_service_pb2_grpc,
+    waitlist_entry_pb2,
+    waitlist_service_pb2,
+    waitlist_service_pb2_grpc,
 )
 
 from kit.rpc_client import Mesh
@@ -20,6 +26,8 @@ class TicketsClient:
     def __init__(self, mesh: Mesh) -> None:
         channel = mesh.channel("ticket_service")
         self._events = event_service_pb2_grpc.EventServiceStub(channel)
+        self._holds = hold_service_pb2_grpc.HoldServiceStub(channel)
+        self._waitlist = waitlist_service_pb2_grpc.WaitlistServiceStub(channel)
         self._tickets = ticket_service_pb2_grpc.TicketServiceStub(channel)
 
     async def event(self, event_id: str) -> event_pb2.Event:
@@ -31,3 +39,12 @@ class TicketsClient:
         request = ticket_service_pb2.ListTicketsRequest(order_id=order_id)
         listed = (await self._tickets.ListTickets(request)).tickets
         return [ticket for ticket in listed if ticket.state == ticket_pb2.TICKET_STATE_ISSUED]
+
+    async def hold(self, hold_id: str) -> hold_pb2.Hold:
+        """A hold in any state."""
+        return await self._holds.GetHold(hold_service_pb2.GetHoldRequest(hold_id=hold_id))
+
+    async def waitlist_entry(self, entry_id: str) -> waitlist_entry_pb2.WaitlistEntry:
+        """An entry of a waiting list in any state, with its customer."""
+        request = waitlist_service_pb2.GetWaitlistEntryRequest(waitlist_entry_id=entry_id)
+        return await self._waitlist.GetWaitlistEntry(request)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from tessera.payment.v1 import messages_pb2
+from tessera.payment.v1 import messages_pb2 as payment_messages
+from tessera.ticket.v1 import messages_pb2 as ticket_messages
 
 from gateway.comments import comments
 from kit.broker import EXCHANGE
@@ -16,7 +17,7 @@ from kit.outbox import routing_key
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "messages.md"
-FILES = (messages_pb2,)
+FILES = (payment_messages, ticket_messages)
 
 INTRODUCTION = f"""# Messages
 

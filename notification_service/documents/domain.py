@@ -40,6 +40,15 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Seat:
+    """Where one person sits, as the hall's own signs say it."""
+
+    section: str
+    row: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """One admission: number `number` of the `count` in its order; `code` is what the QR says."""
 
@@ -49,6 +58,27 @@ class Ticket:
     price: Decimal
     number: int
     count: int
+    seat: Seat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Tickets of one type that are kept for somebody until `expires_at`.
+
+    Amounts are in major units of `currency_code`. `url` is where to buy them; empty: nowhere known.
+    """
+
+    hold_id: str
+    customer_name: str
+    customer_email: str
+    ticket_type_name: str
+    quantity: int
+    unit_price: Decimal
+    total: Decimal
+    currency_code: str
+    seats: tuple[Seat, ...]
+    expires_at: datetime
+    url: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from email.headerregistry import Address
+from email.message import EmailMessage
 from functools import partial
 from typing import TypeVar
 
-from notification_service.documents.domain import Event, Mail, Order, Ticket
+from notification_service.documents.domain import Event, Mail, Offer, Order, Ticket
+from notification_service.documents.offer import render_offer
 from notification_service.documents.receipt import render_receipt
 from notification_service.documents.tickets_pdf import render_tickets
 
@@ -51,12 +53,22 @@ class Renderer:
             message = render_receipt(
                 event, order, tickets, sender=sender, notification_id=mail_id, date=date
             )
-            return Mail(
-                sender=sender.addr_spec,
-                recipient=order.customer_email,
-                subject=str(message["Subject"]),
-                content=message.as_bytes(),
-            )
+            return _mail(message, sender, order.customer_email)
+
+        return await self._run(render)
+
+    async def offer(
+        self, event: Event, offer: Offer, *, sender: Address, mail_id: str, date: datetime
+    ) -> Mail:
+        """The mail to somebody on a waiting list, as it goes over the wire.
+
+        Raises:
+            UndeliverableAddress: no mail can be addressed to the customer.
+        """
+
+        def render() -> Mail:
+            message = render_offer(event, offer, sender=sender, notification_id=mail_id, date=date)
+            return _mail(message, sender, offer.customer_email)
 
         return await self._run(render)
 
@@ -66,3 +78,7 @@ class Renderer:
 
     async def _run(self, render: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, render)
+
+
+def _mail(message: EmailMessage, sender: Address, recipient: str) -> Mail:
+    return Mail(sender.addr_spec, recipient, str(message["Subject"]), message.as_bytes())

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from tessera.payment.v1 import order_pb2
-from tessera.ticket.v1 import event_pb2, ticket_pb2
+from tessera.ticket.v1 import event_pb2, hold_pb2, seat_pb2, ticket_pb2, waitlist_entry_pb2
 
 from kit.clock import from_timestamp
 from kit.errors import InvalidArgument
-from notification_service.documents.domain import Event, Order, OrderLine, Ticket
+from notification_service.documents.domain import Event, Offer, Order, OrderLine, Seat, Ticket
 
 
 class TicketNotOrdered(InvalidArgument):
@@ -65,6 +65,34 @@ def ticket_facts(tickets: Sequence[ticket_pb2.Ticket], order: order_pb2.Order) -
             price=prices[ticket.ticket_type_id],
             number=number,
             count=len(tickets),
+            seat=_seat(ticket.seat) if ticket.HasField("seat") else None,
         )
         for number, ticket in enumerate(tickets, start=1)
     ]
+
+
+def offer_facts(
+    entry: waitlist_entry_pb2.WaitlistEntry, hold: hold_pb2.Hold, storefront_url: str
+) -> Offer:
+    """What is kept for somebody on a waiting list, from ticket_service: a hold of one ticket type.
+
+    `storefront_url` is the address of any hold's page, with `{hold_id}` in its place; or empty.
+    """
+    [item] = hold.items
+    return Offer(
+        hold_id=hold.id,
+        customer_name=entry.customer.full_name,
+        customer_email=entry.customer.email,
+        ticket_type_name=item.ticket_type_name,
+        quantity=item.quantity,
+        unit_price=Decimal(item.unit_price.amount),
+        total=Decimal(hold.total.amount),
+        currency_code=hold.total.currency_code,
+        seats=tuple(_seat(seat) for seat in item.seats),
+        expires_at=from_timestamp(hold.expires_at),
+        url=storefront_url.replace("{hold_id}", hold.id),
+    )
+
+
+def _seat(seat: seat_pb2.AssignedSeat) -> Seat:
+    return Seat(seat.section, seat.row, seat.number)

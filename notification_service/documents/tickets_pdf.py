@@ -8,7 +8,7 @@ from fpdf import FPDF
 from fpdf.enums import Align, MethodReturnValue, XPos, YPos
 
 from notification_service.documents import fonts
-from notification_service.documents.domain import Event, Order, Ticket
+from notification_service.documents.domain import Event, Order, Seat, Ticket
 from notification_service.documents.wording import clean, format_money, format_when
 
 # Millimetres on an A4 page.
@@ -18,6 +18,9 @@ _LEFT = _CARD_X + _PADDING
 _WIDTH = _CARD_WIDTH - 2 * _PADDING
 _GUTTER = 8.0
 _TEAR_Y = 150.0
+_HEAD_END = _TEAR_Y - 5.0
+_ROW_GAP = 8.0
+_LABEL_HEIGHT = 4.5
 _QR_SIZE = 84.0
 _QR_Y = _TEAR_Y + 8.0
 _QUIET_MODULES = 4  # the margin scanners need: ISO/IEC 18004, 6.3.8
@@ -25,6 +28,10 @@ _QUIET_MODULES = 4  # the margin scanners need: ISO/IEC 18004, 6.3.8
 _MM_PER_POINT = 25.4 / 72
 _LEADING = 1.2
 _GREY = 90
+
+
+_Row = tuple[tuple[str, str, float], ...]
+"""Labels, values, and which share of the width each has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,10 @@ class _Style:
 
 
 _TITLE = _Style(((30, 2), (24, 3), (20, 4), (16, 5), (13, 6)), bold=True)
+# Where a seat needs the room.
+_SHORT_TITLE = _Style(((30, 1), (24, 2), (20, 3), (16, 4), (13, 5)), bold=True)
+_SHORT_FACT = _Style(((15, 1), (12, 1), (10, 2)), bold=True)
+_SEAT = _Style(((30, 1), (24, 1), (16, 1), (10, 2)), bold=True)
 _FACT = _Style(((15, 2), (12, 3), (10, 4), (8.5, 5)), bold=True)
 _DETAIL = _Style(((12, 2), (9, 3)))
 _SMALL = _Style(((9, 1), (7, 2)))
@@ -81,6 +92,10 @@ class _Page(FPDF):
         self.set_xy(x, y)
         self._flow(fitted.text, width, fitted.size, align)
         return y + fitted.height
+
+    def height(self, text: str, style: _Style, width: float) -> float:
+        """How much `write_text` would need."""
+        return self._fit(text, width, style).height
 
     def write_code(self, text: str, x: float, y: float, width: float) -> None:
         """Draw `text` in letters that tell 0 from O, as large as one line allows."""
@@ -150,6 +165,7 @@ class _TicketFacts:
     holder: str
     price: str
     number: str
+    seat: _Row  # empty without a seat
 
 
 def render_tickets(
@@ -197,13 +213,21 @@ def _word_ticket(ticket: Ticket, order: Order, locale: str) -> _TicketFacts:
         holder=clean(ticket.holder_name),
         price=clean(format_money(ticket.price, order.currency_code, locale)),
         number=f"Ticket {ticket.number} of {ticket.count}",
+        seat=_word_seat(ticket.seat) if ticket.seat else (),
     )
+
+
+def _word_seat(seat: Seat) -> _Row:
+    """What the hall has a name for."""
+    parts = (("SECTION", seat.section, 0.5), ("ROW", seat.row, 0.25), ("SEAT", seat.number, 0.25))
+    return tuple((label, name, share) for label, part, share in parts if (name := clean(part)))
 
 
 def _texts(facts: _Facts, tickets: Sequence[_TicketFacts]) -> list[str]:
     texts = [facts.title, facts.location, facts.date, facts.time, facts.zone, facts.order_code]
     for ticket in tickets:
         texts += [ticket.ticket_type, ticket.holder, ticket.price]
+        texts += [name for _, name, _ in ticket.seat]
     return texts
 
 
@@ -235,28 +259,59 @@ def _draw_head(page: _Page, facts: _Facts, ticket: _TicketFacts) -> None:
     page.set_text_color(0)
     page.set_line_width(0.8)
     page.line(_LEFT, y + 6, _LEFT + _WIDTH, y + 6)
-    y = page.write_text(facts.title, _TITLE, _LEFT, y + 12, _WIDTH) + 9
+    title = _SHORT_TITLE if ticket.seat else _TITLE
+    y = page.write_text(facts.title, title, _LEFT, y + 12, _WIDTH) + 9
     when = _draw_fact(page, "DATE AND TIME", facts.date, _LEFT, y, half)
     when = page.write_text(facts.time, _DETAIL, _LEFT, when + 0.5, half)
     when = page.write_text(facts.zone, _SMALL, _LEFT, when + 0.5, half)
     where = _draw_fact(page, "VENUE", facts.location, _LEFT + half + _GUTTER, y, half)
-    y = max(when, where) + 8
-    x = _LEFT
-    for label, value, share in (
+    _draw_rows(page, ticket, max(when, where))
+
+
+def _draw_rows(page: _Page, ticket: _TicketFacts, y: float) -> None:
+    """What one ticket says, below `y`: the seat large, if there is one, and the rest under it."""
+    rest: _Row = (
         ("TICKET TYPE", ticket.ticket_type, 0.4),
         ("HOLDER", ticket.holder, 0.4),
         ("PRICE", ticket.price, 0.2),
-    ):
-        width = (_WIDTH - 2 * _GUTTER) * share
-        _draw_fact(page, label, value, x, y, width)
-        x += width + _GUTTER
+    )
+    if not ticket.seat:
+        _draw_row(page, rest, _FACT, y + _ROW_GAP)
+        return
+    height = _row_height(page, ticket.seat, _SEAT)
+    free = _HEAD_END - y - height - _row_height(page, rest, _SHORT_FACT)
+    gap = min(_ROW_GAP, free / 2)
+    _draw_row(page, ticket.seat, _SEAT, y + gap)
+    _draw_row(page, rest, _SHORT_FACT, y + gap + height + gap)
 
 
-def _draw_fact(page: _Page, label: str, value: str, x: float, y: float, width: float) -> float:
+def _columns(row: _Row) -> list[tuple[str, str, float, float]]:
+    """Labels and values with the left edge and the width of each."""
+    room = (_WIDTH - (len(row) - 1) * _GUTTER) / sum(share for _, _, share in row)
+    columns, x = [], _LEFT
+    for label, value, share in row:
+        columns.append((label, value, x, room * share))
+        x += room * share + _GUTTER
+    return columns
+
+
+def _row_height(page: _Page, row: _Row, style: _Style) -> float:
+    heights = [page.height(value, style, width) for _, value, _, width in _columns(row)]
+    return _LABEL_HEIGHT + max(heights)
+
+
+def _draw_row(page: _Page, row: _Row, style: _Style, y: float) -> None:
+    for label, value, x, width in _columns(row):
+        _draw_fact(page, label, value, x, y, width, style)
+
+
+def _draw_fact(
+    page: _Page, label: str, value: str, x: float, y: float, width: float, style: _Style = _FACT
+) -> float:
     page.set_text_color(_GREY)
     page.write_text(label, _LABEL, x, y, width)
     page.set_text_color(0)
-    return page.write_text(value, _FACT, x, y + 4.5, width)
+    return page.write_text(value, style, x, y + _LABEL_HEIGHT, width)
 
 
 def _draw_stub(page: _Page, code: str, facts: _Facts, ticket: _TicketFacts) -> None:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from babel.dates import format_date, format_time, get_timezone_name
 from babel.numbers import format_currency
 
-from notification_service.documents.domain import Event
+from notification_service.documents.domain import Event, Seat
 
 TEXT_LIMIT = 500
 """Characters of any one text that are shown: no title makes a document grow without end."""
@@ -74,6 +74,19 @@ def format_money(amount: Decimal, currency_code: str, locale: str) -> str:
 
 def format_day(moment: datetime, time_zone: str, locale: str) -> str:
     return format_date(moment.astimezone(_zone(time_zone)), format="long", locale=locale)
+
+
+def format_deadline(moment: datetime, time_zone: str, locale: str) -> str:
+    """`Saturday, November 14, 2026, 7:30 PM (Central European Standard Time)`."""
+    local = moment.astimezone(_zone(time_zone))
+    day, time = format_date(local, format="full", locale=locale), _format_time(local, locale)
+    return f"{day}, {time} ({_name_zone(local, locale)})"
+
+
+def format_seat(seat: Seat) -> str:
+    """`Balcony, row 4, seat 12`, less what the hall has no name for."""
+    parts = (("", seat.section), ("row ", seat.row), ("seat ", seat.number))
+    return ", ".join(f"{what}{name}" for what, part in parts if (name := clean(part)))
 
 
 def format_when(event: Event, locale: str) -> When:

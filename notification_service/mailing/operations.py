@@ -8,29 +8,23 @@ have the same Message-ID and the same bytes, so whoever gets them can drop the s
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
-from email.headerregistry import Address
 from typing import Any
 
 from sqlalchemy import func
-from tessera.payment.v1 import order_pb2
 
 from kit import delivery, telemetry, worker
 from kit.database import Database
 from kit.errors import TesseraError, Unavailable
 from kit.ids import new_id
 from notification_service.documents.domain import Mail
-from notification_service.documents.operations import Renderer
-from notification_service.documents.proto import event_facts, order_facts, ticket_facts
-from notification_service.documents.receipt import UndeliverableAddress
 from notification_service.documents.wording import clean
 from notification_service.mailing import domain
+from notification_service.mailing.composer import Composer
 from notification_service.mailing.domain import Delayed, Failure, ServerDown, Undeliverable
 from notification_service.mailing.transport import MailTransport
 from notification_service.notifications import store
-from notification_service.notifications.domain import Notification, State
+from notification_service.notifications.domain import State
 from notification_service.notifications.store import Claim
-from notification_service.orders_client import OrdersClient
-from notification_service.tickets_client import TicketsClient
 
 AT_ONCE = 4
 LEASE = timedelta(seconds=15)  # renewed while an attempt lasts, which may be minutes
@@ -51,18 +45,12 @@ class Dispatcher:
     def __init__(
         self,
         database: Database,
-        orders: OrdersClient,
-        tickets: TicketsClient,
-        renderer: Renderer,
+        composer: Composer,
         transport: MailTransport,
-        sender: Address,
     ) -> None:
         self._database = database
-        self._orders = orders
-        self._tickets = tickets
-        self._renderer = renderer
+        self._composer = composer
         self._transport = transport
-        self._sender = sender
         self._delivering: set[asyncio.Task[None]] = set()
         self._server_is_down = False
         self._others_may_wait = True  # for the server: since before this process began, even
@@ -113,7 +101,7 @@ class Dispatcher:
         try:
             if claim.lapses >= delivery.DELIVERY_LIMIT:
                 return None, Failure("The service stopped each time it was sent.", can_retry=False)
-            mail = await self._compose(claim.notification)
+            mail = await self._composer.compose(claim.notification)
             await self._transport.send(mail)
         except Undeliverable as error:
             return mail, Failure(str(error), can_retry=False)
@@ -126,26 +114,6 @@ class Dispatcher:
             telemetry.log.exception("attempt failed", notification_id=claim.notification.id)
             return mail, Failure("Something went wrong on our side.", can_retry=True)
         return mail, None
-
-    async def _compose(self, notification: Notification) -> Mail:
-        order, tickets, event = await asyncio.gather(
-            self._orders.order(notification.order_id),
-            self._tickets.tickets(notification.order_id),
-            self._tickets.event(notification.event_id),
-        )
-        if order.state != order_pb2.ORDER_STATE_PAID or not tickets:
-            raise Undeliverable("The order has no valid tickets.")
-        try:
-            return await self._renderer.receipt(
-                event_facts(event),
-                order_facts(order),
-                ticket_facts(tickets, order),
-                sender=self._sender,
-                mail_id=notification.mail_id,
-                date=notification.queued_at,
-            )
-        except UndeliverableAddress as error:
-            raise Undeliverable(str(error)) from error
 
     def _note_server(self, claim: Claim, mail: Mail | None, failure: Failure | None) -> None:
         """Remember whether the mail server is down, and log that once and not for each mail."""

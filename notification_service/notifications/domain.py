@@ -20,6 +20,7 @@ class Kind(StrEnum):
     """What a mail is about."""
 
     RECEIPT = "RECEIPT"
+    WAITLIST_OFFER = "WAITLIST_OFFER"
 
 
 class State(StrEnum):
@@ -39,7 +40,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One row of the log.
+    """One row of the log, about an order or an entry of a waiting list: the other's id is empty.
 
     `queued_at` is when it was created, or an admin last had it sent again; `sent_at` when the mail
     server last took it.
@@ -49,6 +50,7 @@ class Notification:
     organizer_id: str
     event_id: str
     order_id: str
+    waitlist_entry_id: str
     kind: Kind
     state: State
     recipient: str

@@ -11,10 +11,20 @@ from notification_service.notifications import domain, store
 from notification_service.notifications.domain import Kind, Notification
 
 
-async def queue_receipt(
-    database: Database, message_id: str, *, order_id: str, event_id: str, organizer_id: str
+async def queue_mail(
+    database: Database,
+    message_id: str,
+    kind: Kind,
+    *,
+    event_id: str,
+    organizer_id: str,
+    order_id: str | None = None,
+    waitlist_entry_id: str | None = None,
 ) -> None:
-    """Have an order's receipt sent, once: neither the message nor the order brings another."""
+    """Have a mail about an order or an entry sent, once.
+
+    Neither the message again nor another one about the same brings a second mail of this kind.
+    """
     async with database.begin() as tx:
         if await inbox.first_time(tx, message_id):
             await store.insert_notification(
@@ -24,7 +34,8 @@ async def queue_receipt(
                     "organizer_id": organizer_id,
                     "event_id": event_id,
                     "order_id": order_id,
-                    "kind": Kind.RECEIPT,
+                    "waitlist_entry_id": waitlist_entry_id,
+                    "kind": kind,
                 },
             )
 
@@ -34,6 +45,7 @@ async def list_notifications(
     organizer_id: str,
     *,
     order_id: str,
+    waitlist_entry_id: str,
     state: str,
     page_size: int,
     page_token: str,
@@ -43,12 +55,13 @@ async def list_notifications(
     An empty organizer is the superadmin's: everybody's notifications.
     """
     size = paging.page_size(page_size)
-    question = f"{organizer_id}|{order_id}|{state}"
+    question = f"{organizer_id}|{order_id}|{waitlist_entry_id}|{state}"
     async with database.begin() as tx:
         found = await store.list_notifications(
             tx,
             organizer_id=organizer_id,
             order_id=order_id,
+            waitlist_entry_id=waitlist_entry_id,
             state=state,
             before=paging.decode(page_token, question, 1),
             limit=size + 1,
@@ -59,7 +72,7 @@ async def list_notifications(
 async def resend_notification(
     database: Database, caller: Caller, notification_id: str, once: Once[Notification]
 ) -> Notification:
-    """Have a mail that was sent or given up sent again, to the order's present address.
+    """Have a mail that was sent or given up sent again, to the customer's present address.
 
     Raises:
         NotificationNotFound: there is none, or it is another organizer's.

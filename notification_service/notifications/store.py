@@ -28,7 +28,7 @@ class Claim:
 
 
 async def insert_notification(tx: Transaction, values: Mapping[str, Any]) -> bool:
-    """A notification that is due at once; False when the order has one of this kind."""
+    """A notification that is due at once; False when there is one of this kind about the same."""
     made = (
         insert(notifications)
         .values(**values, state=State.PENDING, next_attempt_at=func.now())
@@ -51,6 +51,7 @@ async def list_notifications(
     *,
     organizer_id: str,
     order_id: str,
+    waitlist_entry_id: str,
     state: str,
     before: Sequence[str] | None,
     limit: int,
@@ -61,6 +62,8 @@ async def list_notifications(
         query = query.where(_columns.organizer_id == organizer_id)
     if order_id:
         query = query.where(_columns.order_id == order_id)
+    if waitlist_entry_id:
+        query = query.where(_columns.waitlist_entry_id == waitlist_entry_id)
     if state:
         query = query.where(_columns.state == state)
     if before:
@@ -164,7 +167,8 @@ def _notification(row: Row[Any]) -> Notification:
         id=row.id,
         organizer_id=row.organizer_id,
         event_id=row.event_id,
-        order_id=row.order_id,
+        order_id=row.order_id or "",
+        waitlist_entry_id=row.waitlist_entry_id or "",
         kind=Kind(row.kind),
         state=State(row.state),
         recipient=row.recipient,

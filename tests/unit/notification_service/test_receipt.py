@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 
 from notification_service.documents.domain import OrderLine
-from notification_service.documents.receipt import UndeliverableAddress
+from notification_service.documents.letter import UndeliverableAddress
 from notification_service.documents.tickets_pdf import render_tickets
 from tests.unit.notification_service.reading import attachment, html_part, text_part
 from tests.unit.notification_service.samples import a_receipt, an_event, an_order, some_tickets
