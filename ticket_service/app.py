@@ -11,6 +11,7 @@ from tessera.ticket.v1 import (
     seat_map_service_pb2_grpc,
     ticket_service_pb2_grpc,
     venue_service_pb2_grpc,
+    waitlist_service_pb2_grpc,
 )
 
 from kit import brokers, idempotency, outbox
@@ -32,6 +33,7 @@ from ticket_service.settings import Settings
 from ticket_service.stock.domain import CHANGED
 from ticket_service.venues.rpc import Venues
 from ticket_service.waitlist.offers import Offers
+from ticket_service.waitlist.rpc import Waitlist
 
 ENDING_EVERY_S = 30
 RELAY_POLL_S = 2.0
@@ -90,6 +92,10 @@ async def build(host: Host) -> Service:
                 ticket_service_pb2_grpc.add_TicketServiceServicer_to_server,
             ),
             (Venues(database), venue_service_pb2_grpc.add_VenueServiceServicer_to_server),
+            (
+                Waitlist(database, offers),
+                waitlist_service_pb2_grpc.add_WaitlistServiceServicer_to_server,
+            ),
         ],
         guard=Guard(verifier(host.mesh)),
         workers={

@@ -19,7 +19,7 @@ MAX_WAITING = 10_000  # for one ticket type
 
 
 class WaitlistEntryNotFound(NotFound):
-    """There is no such entry in a waiting list."""
+    """There is no such entry on a waiting list."""
 
 
 class WaitlistEntryConverted(FailedPrecondition):
@@ -31,7 +31,7 @@ class NotSoldOut(FailedPrecondition):
 
 
 class AlreadyWaiting(AlreadyExists):
-    """This e-mail address is in the waiting list for these tickets already."""
+    """This e-mail address is on the waiting list for these tickets already."""
 
 
 class WaitlistFull(FailedPrecondition):
