@@ -1,6 +1,7 @@
 """Time. Deadlines that replicas must agree on are compared in SQL, by the database's clock."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -16,8 +17,12 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+@lru_cache(maxsize=1024)  # the holds of a batch share theirs
 def to_timestamp(moment: datetime | None) -> Timestamp | None:
-    """A moment as protobuf has it; None stays None, and leaves the field absent."""
+    """A moment as protobuf has it; None stays None, and leaves the field absent.
+
+    To be put into messages, which copy it; not to be changed.
+    """
     if moment is None:
         return None
     timestamp = Timestamp()

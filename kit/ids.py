@@ -1,24 +1,31 @@
 """Ids: a prefix that says what it names, and a UUIDv7 (RFC 9562), so that ids sort by age."""
 
+import os
 import secrets
 import time
 import uuid
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # ten bits each
+_SHIFTS = range(120, -1, -10)
 
 
 def new_id(prefix: str) -> str:
     """`evt_01kaz…`: the prefix and 26 characters of Crockford base 32."""
-    return f"{prefix}_{_base32(uuid7().int)}"
+    return f"{prefix}_{_base32(_uuid7())}"
 
 
 def uuid7() -> uuid.UUID:
     """A UUIDv7: 48 bits of milliseconds since 1970, then 74 random bits."""
+    return uuid.UUID(int=_uuid7())
+
+
+def _uuid7() -> int:
     milliseconds = time.time_ns() // 1_000_000
-    random_bits = secrets.randbits(74)
-    high = milliseconds << 16 | 0x7000 | random_bits >> 62
+    random_bits = int.from_bytes(os.urandom(10), "big")
+    high = milliseconds << 16 | 0x7000 | random_bits >> 68
     low = 0b10 << 62 | random_bits & (1 << 62) - 1
-    return uuid.UUID(int=high << 64 | low)
+    return high << 64 | low
 
 
 def new_code(length: int) -> str:
@@ -27,4 +34,4 @@ def new_code(length: int) -> str:
 
 
 def _base32(number: int) -> str:
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

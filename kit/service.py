@@ -11,6 +11,7 @@ from typing import Any
 
 from kit import telemetry, worker
 from kit.database import Database, ensure_database, service_url
+from kit.memory import collect_less
 from kit.migrations import upgrade
 from kit.rpc_client import Mesh
 from kit.rpc_server import Guard, Server
@@ -70,6 +71,7 @@ async def running(name: str, build: Build, environment: Environment) -> AsyncIte
             for work, run in service.workers.items()
         ]
         stack.push_async_callback(_cancel, tasks)
+        collect_less()
         yield
 
 

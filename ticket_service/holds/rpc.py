@@ -18,7 +18,7 @@ from kit.rpc_errors import to_proto as to_error_proto
 from kit.validation import validate
 from ticket_service.catalog.rpc import event_proto
 from ticket_service.holds import operations
-from ticket_service.holds.domain import Hold, HoldRequest
+from ticket_service.holds.domain import Hold, HoldRequest, HoldState
 from ticket_service.holds.operations import Answer
 from ticket_service.holds.placement import Asked
 from ticket_service.seating.domain import AssignedSeat
@@ -102,12 +102,15 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
         )
 
 
+_STATES = {state: hold_pb2.HoldState.Value(f"HOLD_STATE_{state}") for state in HoldState}
+
+
 def hold_proto(hold: Hold) -> hold_pb2.Hold:
     """A hold as the contract shows it."""
     return hold_pb2.Hold(
         id=hold.id,
         event_id=hold.event_id,
-        state=hold_pb2.HoldState.Value(f"HOLD_STATE_{hold.state}"),
+        state=_STATES[hold.state],
         items=[
             hold_pb2.HoldItem(
                 ticket_type_id=item.ticket_type_id,

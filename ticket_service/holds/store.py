@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Integer,
     Interval,
     LargeBinary,
@@ -28,10 +27,11 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from kit.database import Transaction
 from ticket_service.holds.domain import Hold, HoldItem, HoldState, NewHold
 from ticket_service.seating.domain import AssignedSeat
-from ticket_service.tables import event_seats, hold_items, holds
+from ticket_service.tables import event_seats, hold_items, holds, ticket_types
 
 EXPIRY_BATCH = 1000
 
+_NO_KEY = (None, None)
 _IDS = bindparam("ids", type_=ARRAY(Text))
 
 
@@ -55,24 +55,23 @@ async def insert_holds(
                 "currency_code": currency_code,
                 "lifetime": lifetime,
                 "ids": [hold.id for hold in made],
-                "keys": [keys[hold.id][0] if hold.id in keys else None for hold in made],
-                "fingerprints": [keys[hold.id][1] if hold.id in keys else None for hold in made],
+                # What nobody has is left out: SQL fills a shorter array up with nulls.
+                "keys": [keys.get(hold.id, _NO_KEY)[0] for hold in made] if keys else [],
+                "fingerprints": [keys.get(hold.id, _NO_KEY)[1] for hold in made] if keys else [],
             },
         )
     ).first()
     assert row is not None, "a hold was made"
     items = [(hold.id, *each) for hold in made for each in enumerate(hold.items)]
+    has_seats = any(item.seats for _, _, item in items)
     await tx.execute(
         _INSERT_ITEMS,
         {
-            "event_id": event_id,
             "ids": [hold_id for hold_id, _, _ in items],
             "positions": [position for _, position, _ in items],
             "ticket_type_ids": [item.ticket_type_id for _, _, item in items],
-            "names": [item.ticket_type_name for _, _, item in items],
             "quantities": [item.quantity for _, _, item in items],
-            "prices": [item.unit_price_minor for _, _, item in items],
-            "seats": [_joined(item.seats) for _, _, item in items],
+            "seats": [_joined(item.seats) for _, _, item in items] if has_seats else [],
         },
     )
     state, expires_at, created_at = HoldState.ACTIVE, row.expires_at, row.created_at
@@ -212,12 +211,10 @@ _GIVEN_ITEMS = (
         _IDS,
         bindparam("positions", type_=ARRAY(Integer)),
         bindparam("ticket_type_ids", type_=ARRAY(Text)),
-        bindparam("names", type_=ARRAY(Text)),
         bindparam("quantities", type_=ARRAY(Integer)),
-        bindparam("prices", type_=ARRAY(BigInteger)),
         bindparam("seats", type_=ARRAY(Text)),
     )
-    .table_valued("hold_id", "position", "ticket_type_id", "name", "quantity", "price", "seats")
+    .table_valued("hold_id", "position", "ticket_type_id", "quantity", "seats")
     .render_derived(name="given")
 )
 _INSERT_ITEMS = insert(hold_items).from_select(
@@ -234,14 +231,14 @@ _INSERT_ITEMS = insert(hold_items).from_select(
     select(
         _GIVEN_ITEMS.c.hold_id,
         _GIVEN_ITEMS.c.ticket_type_id,
-        bindparam("event_id", type_=Text),
+        ticket_types.c.event_id,
         _GIVEN_ITEMS.c.position,
-        _GIVEN_ITEMS.c.name,
+        ticket_types.c.name,
         _GIVEN_ITEMS.c.quantity,
-        _GIVEN_ITEMS.c.price,
+        ticket_types.c.price_minor,
         # An array of arrays would have to be rectangular.
         case((_GIVEN_ITEMS.c.seats != "", func.string_to_array(_GIVEN_ITEMS.c.seats, " "))),
-    ),
+    ).join_from(_GIVEN_ITEMS, ticket_types, ticket_types.c.id == _GIVEN_ITEMS.c.ticket_type_id),
 )
 _ITEMS = (
     select(hold_items)

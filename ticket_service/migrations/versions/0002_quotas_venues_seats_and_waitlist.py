@@ -327,6 +327,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_seats")),
     )
     op.create_index("uq_seats_row_id_number", "seats", ["row_id", "number"], unique=True)
+    op.drop_constraint("fk_holds_event_id", "holds", type_="foreignkey")
+    op.drop_constraint("fk_hold_items_ticket_type_id", "hold_items", type_="foreignkey")
     op.add_column("hold_items", sa.Column("seat_ids", postgresql.ARRAY(sa.Text()), nullable=True))
     op.add_column(
         "ticket_types",
@@ -357,6 +359,10 @@ def downgrade() -> None:
     op.drop_column("tickets", "seat_id")
     op.drop_column("ticket_types", "is_seated")
     op.drop_column("hold_items", "seat_ids")
+    op.create_foreign_key(
+        "fk_hold_items_ticket_type_id", "hold_items", "ticket_types", ["ticket_type_id"], ["id"]
+    )
+    op.create_foreign_key("fk_holds_event_id", "holds", "events", ["event_id"], ["id"])
     op.drop_index("uq_seats_row_id_number", table_name="seats")
     op.drop_table("seats")
     op.drop_index("uq_seat_rows_section_id_name", table_name="seat_rows")
