@@ -18,7 +18,16 @@ from kit.rpc_client import Mesh
 from kit.rpc_errors import RemoteError
 from payment_service.orders.domain import Order
 
-_NO_TICKETS = frozenset({"SOLD_OUT", "EVENT_NOT_ON_SALE", "HOLD_NOT_FOUND", "HOLD_CONVERTED"})
+_NO_TICKETS = frozenset(
+    {
+        "SOLD_OUT",
+        "SEAT_TAKEN",
+        "SEAT_NOT_FOUND",
+        "EVENT_NOT_ON_SALE",
+        "HOLD_NOT_FOUND",
+        "HOLD_CONVERTED",
+    }
+)
 
 
 class TicketsRefused(FailedPrecondition):
