@@ -25,6 +25,10 @@ from tessera.ticket.v1 import (
     quota_pb2,
     quota_service_pb2,
     quota_service_pb2_grpc,
+    seat_map_pb2,
+    seat_map_service_pb2,
+    seat_map_service_pb2_grpc,
+    seat_pb2,
     ticket_pb2,
     ticket_service_pb2,
     ticket_service_pb2_grpc,
@@ -32,6 +36,7 @@ from tessera.ticket.v1 import (
     venue_pb2,
     venue_service_pb2,
     venue_service_pb2_grpc,
+    waitlist_service_pb2_grpc,
 )
 from tessera.type.v1 import money_pb2
 
@@ -52,8 +57,10 @@ class TicketApi:
         self.events = event_service_pb2_grpc.EventServiceStub(channel)
         self.holds = hold_service_pb2_grpc.HoldServiceStub(channel)
         self.quotas = quota_service_pb2_grpc.QuotaServiceStub(channel)
+        self.seat_maps = seat_map_service_pb2_grpc.SeatMapServiceStub(channel)
         self.tickets = ticket_service_pb2_grpc.TicketServiceStub(channel)
         self.venues = venue_service_pb2_grpc.VenueServiceStub(channel)
+        self.waitlist = waitlist_service_pb2_grpc.WaitlistServiceStub(channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,35 @@ class Shop:
         """A quota over these ticket types, which are of one event."""
         request = quota(size, *types, **fields)
         return await self.public.quotas.CreateQuota(request, metadata=organizer.admin)
+
+    async def quota(self, organizer: Organizer, of: quota_pb2.Quota) -> quota_pb2.Quota:
+        """A quota as it is now."""
+        request = quota_service_pb2.GetQuotaRequest(event_id=of.event_id, quota_id=of.id)
+        return await self.public.quotas.GetQuota(request, metadata=organizer.admin)
+
+    async def quotas(self, organizer: Organizer, event_id: str) -> list[quota_pb2.Quota]:
+        """An event's quotas."""
+        request = quota_service_pb2.ListQuotasRequest(event_id=event_id)
+        found = await self.public.quotas.ListQuotas(request, metadata=organizer.admin)
+        return list(found.quotas)
+
+    async def change_quota(
+        self, organizer: Organizer, of: quota_pb2.Quota, **fields: Any
+    ) -> quota_pb2.Quota:
+        """A quota with these fields changed."""
+        request = patch(
+            quota_service_pb2.UpdateQuotaRequest, event_id=of.event_id, quota_id=of.id, **fields
+        )
+        return await self.public.quotas.UpdateQuota(request, metadata=organizer.admin)
+
+    async def lift_quota(
+        self, organizer: Organizer, of: quota_pb2.Quota, if_match: str = ""
+    ) -> None:
+        """Delete a quota."""
+        request = quota_service_pb2.DeleteQuotaRequest(
+            event_id=of.event_id, quota_id=of.id, if_match=if_match
+        )
+        await self.public.quotas.DeleteQuota(request, metadata=organizer.admin)
 
     async def on_sale(
         self, organizer: Organizer, *types: Mapping[str, Any], **fields: Any
@@ -234,6 +270,79 @@ class Shop:
             named = {key: value for key, value in values.items() if f":{key}" in statement}
             await self.execute(statement, **named)
 
+    async def theatre(
+        self, organizer: Organizer, *rows: str, api: TicketApi | None = None, **fields: Any
+    ) -> event_pb2.Event:
+        """A published event with these rows (see `stalls`), and a ticket type for each zone."""
+        hall = await self.add_hall(organizer, stalls(*rows))
+        draft = await self.draft(organizer, **fields)
+        for zone in sorted({letter.upper() for row in rows for letter in row if letter != "|"}):
+            await self.add_type(organizer, draft.id, name=zone, max_per_order=100)
+        await self.publish(organizer, draft.id)
+        await self.seat_event(organizer, await self.see(draft.id), hall.id, api=api)
+        return await self.see(draft.id)
+
+    async def seat_event(
+        self, organizer: Organizer, of: event_pb2.Event, hall_id: str, api: TicketApi | None = None
+    ) -> seat_map_pb2.SeatMap:
+        """Give an event a hall's seats; each ticket type sells the zone of its name."""
+        request = seat_map_service_pb2.CreateSeatMapRequest(
+            event_id=of.id, hall_id=hall_id, zones=zones_of(of)
+        )
+        return await (api or self.public).seat_maps.CreateSeatMap(request, metadata=organizer.admin)
+
+    async def seat_map(self, event_id: str, by: Metadata = ()) -> seat_map_pb2.SeatMap:
+        """An event's seats."""
+        request = seat_map_service_pb2.GetSeatMapRequest(event_id=event_id)
+        return await self.public.seat_maps.GetSeatMap(request, metadata=by)
+
+    async def seat_states(
+        self, event_id: str, since: int = 0, *, by: Metadata = (), api: TicketApi | None = None
+    ) -> seat_map_pb2.SeatStates:
+        """Who has an event's seats, or what changed since a version."""
+        request = seat_map_service_pb2.GetSeatStatesRequest(event_id=event_id, since_version=since)
+        return await (api or self.public).seat_maps.GetSeatStates(request, metadata=by)
+
+    async def seats(self, event_id: str, *places: str) -> list[str]:
+        """The ids of these seats, such as `1-3`: the third of the first row; default: of all."""
+        seat_map = await self.seat_map(event_id)
+        found = {
+            f"{row.name}-{seat.number}": seat.id
+            for section in seat_map.sections
+            for row in section.rows
+            for seat in row.seats
+        }
+        return [found[place] for place in places or found]
+
+    async def block(
+        self,
+        organizer: Organizer,
+        event_id: str,
+        *seat_ids: str,
+        api: TicketApi | None = None,
+        **fields: Any,
+    ) -> seat_map_pb2.SeatStates:
+        """Take seats off sale, for the house if nothing else is said."""
+        values = {"reason": seat_pb2.BLOCK_REASON_HOUSE, **fields}
+        request = seat_map_service_pb2.BlockSeatsRequest(
+            event_id=event_id, seat_ids=seat_ids, **values
+        )
+        return await (api or self.public).seat_maps.BlockSeats(request, metadata=organizer.admin)
+
+    async def unblock(
+        self,
+        organizer: Organizer,
+        event_id: str,
+        *seat_ids: str,
+        api: TicketApi | None = None,
+        **fields: Any,
+    ) -> seat_map_pb2.SeatStates:
+        """Put blocked seats on sale."""
+        request = seat_map_service_pb2.UnblockSeatsRequest(
+            event_id=event_id, seat_ids=seat_ids, **fields
+        )
+        return await (api or self.public).seat_maps.UnblockSeats(request, metadata=organizer.admin)
+
     async def execute(self, sql: str, **values: Any) -> Any:
         """Run one statement in ticket_service's database; answers its rows, if it has any."""
         async with self.database.begin() as tx:
@@ -329,6 +438,49 @@ def layout(
     )
 
 
+def stalls(*rows: str) -> venue_pb2.HallLayout:
+    """One section with rows such as `AA|Ab`: seats by the letters of their zones, and an aisle.
+
+    Small letters are blocked. Rows and seats are numbered from 1; the first row is the best.
+    """
+    return venue_pb2.HallLayout(
+        zones=[
+            venue_pb2.Zone(name=zone, color="#c0392b")
+            for zone in sorted({letter.upper() for row in rows for letter in row if letter != "|"})
+        ],
+        sections=[
+            venue_pb2.Section(
+                name="Stalls",
+                rows=[
+                    venue_pb2.Row(name=f"{index}", rank=index, seats=_seats(index, row))
+                    for index, row in enumerate(rows, start=1)
+                ],
+            )
+        ],
+    )
+
+
+def _seats(row: int, letters: str) -> list[venue_pb2.Seat]:
+    house = seat_pb2.BLOCK_REASON_HOUSE
+    seats: list[venue_pb2.Seat] = []
+    for letter in letters:
+        if letter == "|":
+            seats[-1].aisle = True
+            continue
+        seat = venue_pb2.Seat(number=f"{len(seats) + 1}", x=len(seats), y=row, zone=letter.upper())
+        seat.block_reason = house if letter.islower() else seat_pb2.BLOCK_REASON_UNSPECIFIED
+        seats.append(seat)
+    return seats
+
+
+def zones_of(of: event_pb2.Event) -> list[seat_map_service_pb2.CreateSeatMapZone]:
+    """Each ticket type sells the zone of its name."""
+    return [
+        seat_map_service_pb2.CreateSeatMapZone(zone=found.name, ticket_type_id=found.id)
+        for found in of.ticket_types
+    ]
+
+
 def row(name: str, seats: int, **fields: Any) -> venue_pb2.Row:
     """A row of so many seats, numbered from 1."""
     numbers = range(1, seats + 1)
@@ -381,3 +533,19 @@ async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float 
     async with asyncio.timeout(timeout_s):
         while not await condition():
             await asyncio.sleep(0.05)
+
+
+async def wait_for_lock(shop: Shop, call: "asyncio.Task[Any]") -> None:
+    """Wait until the call waits for a lock that the test has."""
+
+    async def waits() -> bool:
+        [[count]] = await shop.execute(
+            """
+            SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'
+            """
+        )
+        return bool(count) or call.done()
+
+    await eventually(waits)
+    assert not call.done()
