@@ -37,6 +37,7 @@ def a_notification(state: State = State.SENT, resends: int = 0) -> Notification:
         organizer_id="org_1",
         event_id="evt_1",
         order_id="ord_1",
+        waitlist_entry_id="",
         kind=Kind.RECEIPT,
         state=state,
         recipient="",
