@@ -53,7 +53,8 @@ class _Demo:
     def play(self) -> None:
         """The organizer sells, the customer buys, the door admits."""
         admin = self._organizer()
-        event = self._event(admin)
+        hall = self._hall(admin)
+        event = self._event(admin, hall)
         order = self._purchase(event)
         ticket = self._tickets(order)
         self._mail(order)
@@ -70,7 +71,21 @@ class _Demo:
         session = self._call("POST", "/v1/sessions", credentials)
         return str(session["access_token"])
 
-    def _event(self, admin: str) -> Json:
+    def _hall(self, admin: str) -> Json:
+        self._say("She describes her theatre")
+        address = "Main Street 1, Vienna"
+        venue = self._call(
+            "POST", "/v1/venues", {"name": "Little Theatre", "address": address}, admin
+        )
+        halls = f"/v1/venues/{venue['id']}/halls"
+        hall = self._call("POST", halls, {"name": "Great Hall"}, admin)
+        self._say(
+            "… with its 300 seats: ten rows of stalls, five of balcony, two wheelchair places"
+        )
+        self._call("PUT", f"{halls}/{hall['id']}/layout", _layout(), admin)
+        return hall
+
+    def _event(self, admin: str, hall: Json) -> Json:
         self._say("She creates an event")
         day = datetime.now(UTC) + timedelta(days=30)
         starts_at = day.replace(hour=18, minute=30, second=0, microsecond=0)
@@ -88,17 +103,25 @@ class _Demo:
             admin,
         )
         self._say("… adds tickets to it")
-        price = {"currency_code": "EUR", "amount": "25.00"}
-        stalls = {"name": "Stalls", "price": price, "total_stock": 300, "max_per_order": 8}
-        self._call("POST", f"/v1/events/{event['id']}/ticket_types", stalls, admin)
+        zones = []
+        for zone, amount in (("Stalls", "25.00"), ("Balcony", "15.00")):
+            price = {"currency_code": "EUR", "amount": amount}
+            values = {"name": zone, "price": price, "total_stock": 0, "max_per_order": 8}
+            path = f"/v1/events/{event['id']}/ticket_types"
+            ticket_type = self._call("POST", path, values, admin)
+            zones.append({"zone": zone, "ticket_type_id": ticket_type["id"]})
+        self._say("… seats it in the hall, so that each zone's seats are the stock of its tickets")
+        seat_map = {"hall_id": hall["id"], "zones": zones}
+        self._call("POST", f"/v1/events/{event['id']}/seat_map", seat_map, admin)
         self._say("… and publishes it")
         return self._call("POST", f"/v1/events/{event['id']}:publish", {}, admin)
 
     def _purchase(self, event: Json) -> Json:
-        self._say("A customer, who never registered, holds two tickets")
+        self._say("A customer, who never registered, holds the best two seats that are together")
         items = [{"ticket_type_id": event["ticket_types"][0]["id"], "quantity": 2}]
         hold = self._call("POST", "/v1/holds", {"event_id": event["id"], "items": items})
-        print(f"     off sale until {hold['expires_at']}, {_amount(hold['total'])}")
+        seats = ", ".join(_place(seat) for item in hold["items"] for seat in item["seats"])
+        print(f"     {seats}, off sale until {hold['expires_at']}, {_amount(hold['total'])}")
         self._say("… and orders them")
         customer = {"email": "grace@customer.example", "full_name": "Grace Guest"}
         order = self._call("POST", "/v1/orders", {"hold_id": hold["id"], "customer": customer})
@@ -138,7 +161,7 @@ class _Demo:
         path = f"/v1/orders/{order['id']}/tickets"
         tickets = self._call("GET", path, None, order["access_token"])["tickets"]
         for ticket in tickets:
-            print(f"     {ticket['code']}  {ticket['ticket_type_name']}, {ticket['holder_name']}")
+            print(f"     {ticket['code']}  {_place(ticket['seat'])}, {ticket['holder_name']}")
         return dict(tickets[0])
 
     def _mail(self, order: Json) -> None:
@@ -184,6 +207,31 @@ class _Demo:
                 return found
             time.sleep(0.1)
         sys.exit(f"Waited {WAIT_S} s for {what} in vain; the log of `make run` says more.")
+
+
+def _layout() -> Json:
+    """A small theatre, best rows first; two places in the stalls are kept for wheelchairs."""
+    stalls = [_row("Stalls", number, y=number) for number in range(1, 11)]
+    balcony = [_row("Balcony", number, y=number + 14) for number in range(1, 6)]
+    for seat in stalls[-1]["seats"][:2]:
+        seat["block_reason"] = "WHEELCHAIR"
+    return {
+        "zones": [{"name": "Stalls"}, {"name": "Balcony"}],
+        "sections": [{"name": "Stalls", "rows": stalls}, {"name": "Balcony", "rows": balcony}],
+    }
+
+
+def _row(zone: str, number: int, y: int) -> Json:
+    """Twenty seats, with an aisle in the middle."""
+    seats = [
+        {"number": str(seat), "x": seat + (seat > 10), "y": y, "aisle": seat == 10}
+        for seat in range(1, 21)
+    ]
+    return {"name": str(number), "zone": zone, "seats": seats}
+
+
+def _place(seat: Json) -> str:
+    return f"{seat['section']}, row {seat['row']}, seat {seat['number']}"
 
 
 def _find_mail(mail_dir: Path, order_code: str) -> Message | None:
