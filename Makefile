@@ -7,10 +7,10 @@ BASE ?= $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo or
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env run demo test check lint types imports contract migrations format docs migration lock bench clean
+.PHONY: help env run demo test check lint types imports contract migrations format docs migration lock bench bench-onsale clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 env: $(BIN)/.complete ## Make the environment and generate the stubs
 	@$(BIN)/python protos/generate.py
@@ -71,6 +71,9 @@ lock: ## Lock the dependencies of pyproject.toml anew, with hashes
 
 bench: env ## Measure holds, sales, start-up, memory and CPU
 	@$(BIN)/python -m benchmarks
+
+bench-onsale: env ## Measure the minute an event goes on sale, against the plain design
+	@$(BIN)/python -m benchmarks.onsale
 
 clean: ## Remove the environment and what was generated; data under var/ stays
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

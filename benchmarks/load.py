@@ -29,8 +29,10 @@ class Requests:
     method: str
     path: str
     connections: int
-    duration_s: float
+    duration_s: float  # or less, when so many requests were answered before:
     body: bytes = b""
+    limit: int = 0  # wrk only; 0: as many as there is time for
+    keep: Path | None = None  # wrk only: where the bodies of the 201 answers go, a line each
 
     def lasting(self, duration_s: float) -> "Requests":
         """The same for another time: to warm up."""
@@ -73,8 +75,8 @@ async def requests(plan: Requests) -> Load:
     and `p50_ms`, `p99_ms`.
     """
     if generator_name() == WRK:
-        return await _wrk(plan)
-    return await _generator("requests", {**asdict(plan), "body": plan.body.decode()})
+        return await wrk(plan)
+    return await generator("requests", {**asdict(plan), "body": plan.body.decode(), "keep": ""})
 
 
 async def sales(plan: Sales) -> Load:
@@ -83,7 +85,7 @@ async def sales(plan: Sales) -> Load:
     The report: `paid_in_time`, `paid`, `duration_s`, `looks`, `errors` (how many of each), and
     `p50_ms`, `p99_ms` from sending the order to seeing it paid.
     """
-    return await _generator("sales", {**asdict(plan), "hold": plan.hold.decode()})
+    return await generator("sales", {**asdict(plan), "hold": plan.hold.decode()})
 
 
 def bottleneck_notes(loads: Sequence[Load]) -> list[str]:
@@ -94,13 +96,20 @@ def bottleneck_notes(loads: Sequence[Load]) -> list[str]:
     return [f"The load generator used {most:.0%} of a core: it may be the limit, not the mesh."]
 
 
-async def _generator(kind: str, plan: Mapping[str, Any]) -> Load:
-    command = [sys.executable, "-m", OURS, kind]
+async def generator(kind: str, plan: Mapping[str, Any], module: str = OURS) -> Load:
+    """What a process of ours reports that sends what `plan` says for its `duration_s`."""
+    command = [sys.executable, "-m", module, kind]
     report = json.loads(await _output(command, json.dumps(plan).encode(), plan["duration_s"]))
     return _load(report, report["cpu_s"])
 
 
-async def _wrk(plan: Requests) -> Load:
+async def wrk(plan: Requests) -> Load:
+    """Send requests by wrk.
+
+    The report is that of `requests`, and has besides: the `reasons` of refusals (how many of each),
+    and, in seconds since 1970, the `moments` of `first_sold_out_s` and, with a limit, of
+    `first_sent_s` and `last_created_s`, as far as there were such.
+    """
     command = [
         WRK,
         "--threads=1",
@@ -112,6 +121,8 @@ async def _wrk(plan: Requests) -> Load:
         "--",
         plan.method,
         plan.body.decode(),
+        str(plan.limit),
+        str(plan.keep or ""),
     ]
     used_before_s = _children_cpu_s()
     output = await _output(command, b"", plan.duration_s)

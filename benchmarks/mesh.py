@@ -8,17 +8,19 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks import processes
 from benchmarks.http_client import Answer, Connection, encode
 from benchmarks.processes import CpuClock, Memory
 from deploy.local import die_with_parent
-from deploy.local.environment import free_port, given
+from deploy.local.environment import LOCAL, free_port, given
 from kit.service import ROOT
 from kit.settings import PREFIX
 
@@ -47,8 +49,22 @@ class Mesh:
     launcher: int  # the pid of the process that started the others
     start_up_s: float  # from starting the process to the first 200 of /readyz
 
+    @property
+    def run_dir(self) -> Path:
+        """Where the pids and logs of separate parts are."""
+        return self.data_dir / "run"
+
+    def settings(self, part: str) -> dict[str, str]:
+        """What a separate part was started with; names without their prefix."""
+        environment = psutil.Process(int((self.run_dir / f"{part}.pid").read_text())).environ()
+        return {
+            name.removeprefix(PREFIX): value
+            for name, value in environment.items()
+            if name.startswith(PREFIX)
+        }
+
     def cpu(self) -> CpuClock:
-        return CpuClock.read(self.launcher, self.data_dir / "run")
+        return CpuClock.read(self.launcher, self.run_dir)
 
     async def calm(self) -> None:
         """Wait until what an earlier load left behind is done, or go on after `_CALM_TIMEOUT_S`.
@@ -64,7 +80,7 @@ class Mesh:
                 return
 
     def memory(self) -> Memory:
-        return processes.memory(self.launcher, self.data_dir / "run")
+        return processes.memory(self.launcher, self.run_dir)
 
     def mail_count(self) -> int:
         """How many mails have arrived."""
@@ -102,21 +118,31 @@ async def folder() -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def running(data_dir: Path, *, separate: bool = False) -> AsyncIterator[Mesh]:
+async def running(
+    data_dir: Path, *, separate: bool = False, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Mesh]:
     """A mesh that is ready; it stops at the end, and its data stays.
+
+    `settings` are named without their prefix, and come on top of those of `make run`.
 
     Raises:
         BenchmarkFailed: it did not become ready, or did not stop.
     """
     port, stripe_port = free_port(), free_port()
     log_file = data_dir / "launcher.log"
+    chosen = {
+        "DATA_DIR": str(data_dir),
+        "HTTP_PORT": str(port),
+        "STRIPE_SANDBOX_PORT": str(stripe_port),
+        **(settings or {}),
+    }
     started = time.perf_counter()
-    process = await _start(data_dir, log_file, port, stripe_port, separate=separate)
+    process = await _start(chosen, log_file, separate=separate)
     try:
-        await _ready(process, f"http://127.0.0.1:{port}", log_file)
+        await ready(process, f"http://{LOCAL}:{port}", log_file)
         yield Mesh(
-            url=f"http://127.0.0.1:{port}",
-            stripe_url=f"http://127.0.0.1:{stripe_port}",
+            url=f"http://{LOCAL}:{port}",
+            stripe_url=f"http://{LOCAL}:{stripe_port}",
             data_dir=data_dir,
             launcher=process.pid,
             start_up_s=time.perf_counter() - started,
@@ -126,15 +152,17 @@ async def running(data_dir: Path, *, separate: bool = False) -> AsyncIterator[Me
 
 
 async def _start(
-    data_dir: Path, log_file: Path, port: int, stripe_port: int, *, separate: bool
+    settings: Mapping[str, str], log_file: Path, *, separate: bool
 ) -> asyncio.subprocess.Process:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    settings = {
-        "DATA_DIR": str(data_dir),
-        "HTTP_PORT": str(port),
-        "STRIPE_SANDBOX_PORT": str(stripe_port),
-    }
     command = [sys.executable, "-m", "deploy.local", *(["--separate"] if separate else [])]
+    return await start_process(command, settings, log_file)
+
+
+async def start_process(
+    command: Sequence[str], settings: Mapping[str, str], log_file: Path
+) -> asyncio.subprocess.Process:
+    """Start a process of ours that knows these settings only; it ends with us."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     with log_file.open("ab") as log:
         return await asyncio.create_subprocess_exec(
             *die_with_parent.wrap(command, death_signal=signal.SIGTERM),
@@ -147,7 +175,8 @@ async def _start(
         )
 
 
-async def _ready(process: asyncio.subprocess.Process, url: str, log_file: Path) -> None:
+async def ready(process: asyncio.subprocess.Process, url: str, log_file: Path) -> None:
+    """Return when `/readyz` is good. Raises BenchmarkFailed when that takes too long."""
     request = encode("GET", "/readyz")
     deadline = time.monotonic() + _START_TIMEOUT_S
     while process.returncode is None and time.monotonic() < deadline:

@@ -52,12 +52,15 @@ class CpuClock:
 def parts(launcher: int, run_dir: Path) -> dict[str, list[psutil.Process]]:
     """The mesh's processes: the launcher, PostgreSQL with its backends, and separate services.
 
-    `run_dir` has the pids of what runs separately. Whatever else the launcher started is its own.
+    `run_dir` has the pids of what runs separately, whoever started it. Whatever else the launcher
+    started is its own.
     """
     root = psutil.Process(launcher)
     names = {int(path.read_text()): path.stem for path in run_dir.glob("*.pid")}
     found: dict[str, list[psutil.Process]] = {LAUNCHER: [root]}
-    for child in root.children():
+    children = root.children()
+    others = names.keys() - {child.pid for child in children}
+    for child in [*children, *(psutil.Process(pid) for pid in others if psutil.pid_exists(pid))]:
         name = names.get(child.pid) or (POSTGRES if child.name() == POSTGRES else LAUNCHER)
         found.setdefault(name, []).extend([child, *child.children(recursive=True)])
     return found

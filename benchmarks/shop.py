@@ -17,9 +17,9 @@ class Event:
     id: str
     ticket_type_id: str
 
-    def hold(self) -> bytes:
-        """What takes one ticket off sale."""
-        items = [{"ticket_type_id": self.ticket_type_id, "quantity": 1}]
+    def hold(self, quantity: int = 1) -> bytes:
+        """What takes so many tickets off sale."""
+        items = [{"ticket_type_id": self.ticket_type_id, "quantity": quantity}]
         return json.dumps({"event_id": self.id, "items": items}).encode()
 
 
@@ -35,7 +35,7 @@ async def open_shop(mesh: Mesh) -> str:
     return str(session["access_token"])
 
 
-async def publish_event(mesh: Mesh, token: str) -> Event:
+async def publish_event(mesh: Mesh, token: str, stock: int = STOCK) -> Event:
     """An event that nobody has bought anything of."""
     starts_at = datetime.now(UTC) + timedelta(days=30)
     body = {
@@ -48,7 +48,7 @@ async def publish_event(mesh: Mesh, token: str) -> Event:
     }
     event = await mesh.call("POST", "/v1/events", body, token)
     price = {"currency_code": "EUR", "amount": "25.00"}
-    stalls = {"name": "Stalls", "price": price, "total_stock": STOCK}
+    stalls = {"name": "Stalls", "price": price, "total_stock": stock}
     path = f"/v1/events/{event['id']}"
     ticket_type = await mesh.call("POST", f"{path}/ticket_types", stalls, token)
     await mesh.call("POST", f"{path}:publish", {}, token)

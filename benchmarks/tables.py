@@ -2,30 +2,43 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 Value = str | int | float | None
 Row = Mapping[str, Value]
 
 
+class Bound(StrEnum):
+    """On which side of its limit a figure must stay."""
+
+    UNDER = "under"
+    AT_MOST = "at most"
+    AT_LEAST = "at least"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure that must stay below a limit."""
+    """A figure that must keep to a limit."""
 
     name: str
     value: float
     limit: float
     unit: str
+    bound: Bound = Bound.UNDER
 
     @property
     def is_met(self) -> bool:
-        return self.value < self.limit
+        if self.bound is Bound.AT_LEAST:
+            return self.value >= self.limit
+        return self.value < self.limit or (self.bound is Bound.AT_MOST and self.value == self.limit)
 
     def render(self) -> str:
         """`PASS  memory, idle: 312 MB (target: under 400 MB)`."""
         verdict = "PASS" if self.is_met else "MISS"
-        found = f"{self.value:.4g} {self.unit}"
-        return f"{verdict}  {self.name}: {found} (target: under {self.limit:.4g} {self.unit})"
+        found = f"{_number(self.value)} {self.unit}"
+        limit = f"{self.bound} {_number(self.limit)} {self.unit}"
+        return f"{verdict}  {self.name}: {found} (target: {limit})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +78,17 @@ class Table:
                     "name": target.name,
                     "value": target.value,
                     "limit": target.limit,
+                    "bound": target.bound,
                     "unit": target.unit,
                     "is_met": target.is_met,
                 }
                 for target in self.targets
             ],
         }
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _text(value: Value) -> str:
