@@ -260,10 +260,12 @@ _planned = _lists(
     event_seats,
     *("seat_id", "section", "row", "number", "rank", "aisle", "ticket_type_id", "state"),
 )
-_SEATS = _MAP.add_columns(*_planned.c).join(_planned, true())
+_SEATS = _MAP.add_columns(*_planned.c).select_from(seat_maps.join(_planned, true()))
 _drawn = _lists(event_seats, "section", "row", "seat_id", "number", "x", "y", "zone", "aisle")
 _sold_as = _lists(seat_map_zones, "zone", "ticket_type_id", "color")
-_DRAWING = _MAP.add_columns(*_drawn.c, *_sold_as.c).join(_drawn, true()).join(_sold_as, true())
+_DRAWING = _MAP.add_columns(*_drawn.c, *_sold_as.c).select_from(
+    seat_maps.join(_drawn, true()).join(_sold_as, true())
+)
 _CHANGES = (
     _MAP.add_columns(event_seats.c.position, event_seats.c.state)
     .outerjoin(
