@@ -1,7 +1,7 @@
 """What remains of an event: asked once, and watched while it changes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,17 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tessera.ticket.v1 import (
     availability_pb2,
     availability_service_pb2,
+    availability_service_pb2_grpc,
     event_pb2,
     event_service_pb2,
     hold_service_pb2,
 )
 
 from deploy.local.environment import free_port
+from kit.auth import TokenVerifier
 from kit.database import Database, service_url
 from kit.rpc_client import Mesh
+from kit.rpc_server import Guard, Server
 from kit.settings import Environment
 from kit.tls import Identity
 from tests.integration.ticket_service.support import (
@@ -35,10 +38,14 @@ from tests.integration.ticket_service.support import (
 from tests.support.services import running_services
 from tests.support.tokens import Metadata
 from ticket_service.app import build
-from ticket_service.availability import operations
+from ticket_service.availability import domain, operations
 from ticket_service.availability.domain import MAX_CHANGED_SEATS
+from ticket_service.availability.hub import Hub
+from ticket_service.availability.rpc import Availabilities, availability_proto
+from ticket_service.catalog.domain import EventState
 
 Availability = availability_pb2.Availability
+Known = Mapping[str, domain.Availability | None]
 Watch = grpc.aio.UnaryStreamCall[Any, Availability]
 
 LONG_S = 20
@@ -87,6 +94,21 @@ async def replica(database_url: str, tls_dir: Path, **variables: str) -> AsyncIt
         client = Mesh(Environment(mesh.variables), Identity.load(tls_dir, "gateway"))
         yield TicketApi(client.channel("ticket_service"))
     await client.close()  # after the service, so that a test sees what its stop does to clients
+
+
+@asynccontextmanager
+async def serving(servicer: Availabilities, shop: Shop, tls_dir: Path) -> AsyncIterator[TicketApi]:
+    """The public API of a server with this servicer only."""
+    address = f"127.0.0.1:{free_port()}"
+    add = availability_service_pb2_grpc.add_AvailabilityServiceServicer_to_server
+    guard = Guard(TokenVerifier(shop.issuer.keys))
+    server = Server(Identity.load(tls_dir, "ticket_service"), guard, [(servicer, add)])
+    await server.start(address)
+    environment = Environment({"TESSERA_TICKET_SERVICE_ADDRESS": address})
+    client = Mesh(environment, Identity.load(tls_dir, "gateway"))
+    yield TicketApi(client.channel("ticket_service"))
+    await client.close()
+    await server.stop(0)
 
 
 async def unpublish(shop: Shop, by: Organizer, event_id: str) -> None:
@@ -269,6 +291,31 @@ async def test_an_event_that_is_seated_anew_starts_over(shop: Shop, organizer: O
     message = await read(call)
     assert (message.previous_seats_version, message.seats_version) == (0, 5)
     call.cancel()
+
+
+async def test_who_does_not_read_is_dropped_and_the_others_go_on(shop: Shop, tls_dir: Path) -> None:
+    stock = {"a very long id" * 10_000: 1000}  # so that it does not fit into buffers for long
+
+    async def look(known: Known) -> dict[str, domain.Update]:
+        state = domain.Availability("evt_1", "org_1", EventState.PUBLISHED, dict(stock), None)
+        return {event_id: domain.update(before, state) for event_id, before in known.items()}
+
+    hub = Hub(look, availability_proto, 10)
+    async with serving(Availabilities(shop.database, hub), shop, tls_dir) as api:
+        slow, quick = watch(api, "evt_1"), watch(api, "evt_1")
+        reading = [asyncio.create_task(read(call)) for call in (slow, quick)]
+        while not all(each.done() for each in reading):
+            await hub.tell_changes()
+            await asyncio.sleep(0.01)
+        told = 2
+        while told == 2:
+            stock = {key: left - 1 for key, left in stock.items()}
+            told = await hub.tell_changes()
+            assert remaining(await read(quick)) == list(stock.values())
+        assert told == 1
+        with refused("TOO_SLOW"):
+            await read_until(slow, has(0))
+        quick.cancel()
 
 
 async def test_more_watchers_than_are_set_are_refused_until_some_leave(
