@@ -32,6 +32,7 @@ from ticket_service.seating.seatings import Seatings
 from ticket_service.settings import Settings
 from ticket_service.stock.domain import CHANGED
 from ticket_service.venues.rpc import Venues
+from ticket_service.waitlist import operations as waitlist
 from ticket_service.waitlist.offers import Offers
 from ticket_service.waitlist.rpc import Waitlist
 
@@ -60,6 +61,10 @@ async def build(host: Host) -> Service:
 
     async def end_events() -> None:
         await catalog.end_events(database)
+        await asyncio.sleep(ENDING_EVERY_S)
+
+    async def close_lines() -> None:
+        await waitlist.close_lines(database)
         await asyncio.sleep(ENDING_EVERY_S)
 
     async def relay() -> None:
@@ -103,6 +108,7 @@ async def build(host: Host) -> Service:
             "tell_watchers": hub.work,
             "expire_holds": expire_holds,
             "end_events": end_events,
+            "close_lines": close_lines,
             "relay": relay,
             "forget": forget,
         },

@@ -122,6 +122,12 @@ async def cancel_entry(
     return domain.left(entry)
 
 
+async def close_lines(database: Database) -> None:
+    """Let nobody wait any longer for events that are over or called off."""
+    async with database.begin() as tx:
+        await store.close_lines(tx)
+
+
 def _sees_customer(caller: Caller, entry: WaitlistEntry) -> bool:
     """The organizer's admins do, not those at the door; and so do services."""
     is_staff = caller.user is not None and caller.user.role == access_pb2.ROLE_STAFF

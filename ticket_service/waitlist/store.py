@@ -28,6 +28,7 @@ from ticket_service.catalog.domain import EventState
 from ticket_service.tables import events, quota_ticket_types, ticket_types, waitlist_entries
 from ticket_service.waitlist.domain import Offer, WaitlistEntry, WaitlistState, sources
 
+CLOSING_BATCH = 20  # lines, of 10,000 entries at most
 MOST_TICKETS = 100  # that one entry may ask for: the contract's limit
 
 _columns = waitlist_entries.c
@@ -126,6 +127,25 @@ async def stop_waiting(tx: Transaction, entry_id: str) -> None:
     await tx.execute(
         update(waitlist_entries)
         .where(_columns.id == entry_id, _WAITING)
+        .values(state=WaitlistState.CANCELLED, updated_at=func.now())
+    )
+
+
+async def close_lines(tx: Transaction) -> None:
+    """Cancel the entries that wait for events that are over or called off."""
+    lines = select(_columns.ticket_type_id).where(_WAITING).distinct().subquery("lines")
+    closed = (
+        select(ticket_types.c.id)
+        .join(lines, lines.c.ticket_type_id == ticket_types.c.id)
+        .join(events)
+        .where(events.c.state.in_((EventState.CANCELLED, EventState.ENDED)))
+        .order_by(ticket_types.c.id)
+        .limit(CLOSING_BATCH)
+        .with_for_update(of=ticket_types, key_share=True, skip_locked=True)
+    )
+    await tx.execute(
+        update(waitlist_entries)
+        .where(_columns.ticket_type_id.in_(closed), _WAITING)
         .values(state=WaitlistState.CANCELLED, updated_at=func.now())
     )
 

@@ -27,6 +27,7 @@ from tests.integration.ticket_service.support import (
     patch,
     refused,
 )
+from ticket_service.waitlist import operations
 from ticket_service.waitlist.domain import MAX_WAITING
 
 
@@ -89,10 +90,10 @@ async def test_an_exhausted_quota_is_sold_out_though_the_ticket_type_is_not(
 
 async def test_seats_are_on_sale_until_too_few_are_left(shop: Shop, organizer: Organizer) -> None:
     theatre = await shop.theatre(organizer, "AAAA")
-    await shop.hold(theatre, 3)
+    await shop.hold(theatre, 2)
     with refused("NOT_SOLD_OUT"):
-        await join(shop, theatre)
-    assert state_of(await join(shop, theatre, 2)) == "WAITING"
+        await join(shop, theatre, 2)
+    assert state_of(await join(shop, theatre, 3)) == "WAITING"
 
 
 Request = Callable[[event_pb2.Event], Any]
@@ -286,6 +287,18 @@ async def test_a_ticket_type_that_is_deleted_takes_its_line_with_it(
     await shop.public.events.DeleteTicketType(request, metadata=organizer.admin)
     with refused("WAITLIST_ENTRY_NOT_FOUND"):
         await look(shop, entry.id)
+
+
+@pytest.mark.parametrize("over", ["ENDED", "CANCELLED"])
+async def test_nobody_waits_for_an_event_that_is_over_or_called_off(
+    shop: Shop, organizer: Organizer, over: str
+) -> None:
+    published, other = await sold_out(shop, organizer), await sold_out(shop, organizer)
+    entries = [await join(shop, each) for each in (published, published, other)]
+    change = "UPDATE events SET state = :state WHERE id = :id"
+    await shop.execute(change, state=over, id=published.id)
+    await operations.close_lines(shop.database)
+    assert await states(shop, *entries) == ["CANCELLED", "CANCELLED", "WAITING"]
 
 
 async def test_nobody_waits_for_what_is_on_sale_however_they_come_and_go(
