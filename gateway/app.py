@@ -5,13 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
-from starlette.datastructures import URLPath
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Match, NoMatchFound
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from gateway import contract, docs, openapi
+from gateway.cache import Cache
 from gateway.health import Readiness, healthz
 from gateway.mesh import Mesh
 from gateway.middleware import BodyLimit, CrossOrigin, InFlight, SafeHeaders, Tracing
@@ -38,13 +37,14 @@ def build_app(
     mesh: Mesh,
     verifier: TokenVerifier,
     on_stop: Callable[[], Awaitable[None]] = _nothing,
+    cache: Cache | None = None,
 ) -> Starlette:
     """The gateway as an ASGI application.
 
     When its lifespan ends, the requests at work are waited for, and then `on_stop` runs.
     """
-    table = routes(contract.methods())
-    endpoints = [Endpoint(route, mesh, verifier, settings.call_timeout_s) for route in table]
+    table, cache = routes(contract.methods()), cache or Cache()
+    endpoints = [Endpoint(route, mesh, verifier, cache, settings.call_timeout_s) for route in table]
     document = openapi.document(table, settings.image)
     pages = {
         "/": _to_docs,
@@ -54,8 +54,8 @@ def build_app(
         "/docs": docs.page(document),
     }
     headers = {header for route in table for header in route.header_fields.values()}
-    app: ASGIApp = Transcoder(pages, endpoints)
-    app = BodyLimit(app, settings.max_body_bytes)
+    transcoder = Transcoder(pages, endpoints, cache)
+    app: ASGIApp = BodyLimit(transcoder, settings.max_body_bytes, transcoder.body_limit)
     app = CrossOrigin(app, settings.cors_origins, sorted(headers))
     app = SafeHeaders(app)
     app = Tracing(app)
@@ -69,7 +69,7 @@ def build_app(
                 await in_flight.drained()
         await on_stop()
 
-    return Starlette(routes=[_Everything(in_flight)], lifespan=lifespan)
+    return _Gateway(in_flight, lifespan)
 
 
 def create() -> Starlette:
@@ -81,17 +81,13 @@ def create() -> Starlette:
     return build_app(Settings.load(environment), mesh, verifier(mesh), on_stop=mesh.close)
 
 
-class _Everything(BaseRoute):
-    """Hands every HTTP request on: the routes come from the protos, not from Starlette's table."""
+class _Gateway(Starlette):
+    """Hands every HTTP request on: routes come from the protos, errors are answered behind."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, http: ASGIApp, lifespan: Lifespan[Starlette]) -> None:
+        super().__init__(lifespan=lifespan)
+        self._http = http
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        return (Match.FULL if scope["type"] == "http" else Match.NONE), {}
-
-    def url_path_for(self, name: str, /, **_path_params: object) -> URLPath:
-        raise NoMatchFound(name, {})
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handle = self._http if scope["type"] == "http" else super().__call__
+        await handle(scope, receive, send)

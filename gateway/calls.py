@@ -11,6 +11,7 @@ from starlette.types import Receive
 
 from gateway import contract
 from gateway.batches import Batches, batch_of
+from gateway.disconnects import disconnected
 from gateway.mesh import Mesh
 from gateway.routes import Route
 
@@ -38,8 +39,7 @@ class Call:
         """
         if self._batches is not None and not authorization:
             return await self._batches.call(message)
-        metadata: Metadata = [("authorization", authorization)] if authorization else []
-        call = self._callable()(message, timeout=self._timeout_s, metadata=metadata)
+        call = self._start(message, authorization)
         if self._route.verb != "GET":
             return await call
         watch = asyncio.create_task(_cancel_on_disconnect(receive, call))
@@ -51,6 +51,16 @@ class Call:
             raise
         finally:
             watch.cancel()
+
+    async def for_anyone(self, message: Message) -> Message:
+        """The answer to a call without credentials, which is nobody's in particular."""
+        return await self._start(message)
+
+    def _start(
+        self, message: Message, authorization: str = ""
+    ) -> "grpc.aio.UnaryUnaryCall[Message, Message]":
+        metadata: Metadata = [("authorization", authorization)] if authorization else []
+        return self._callable()(message, timeout=self._timeout_s, metadata=metadata)
 
     def _callable(self) -> grpc.aio.UnaryUnaryMultiCallable[Message, Message]:
         """Made at the first call, in the event loop that it belongs to."""
@@ -67,6 +77,5 @@ class Call:
 async def _cancel_on_disconnect(
     receive: Receive, call: grpc.aio.UnaryUnaryCall[Message, Message]
 ) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await disconnected(receive)
     call.cancel()

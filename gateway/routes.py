@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from tessera.access.v1 import access_pb2
+from tessera.rest.v1 import rest_pb2
 
 from gateway import contract
 from kit.auth import access_of
@@ -48,6 +49,18 @@ class Route:
         if self.rpc.output_type.full_name == contract.EMPTY:
             return 204
         return 201 if self.verb == "POST" and self.rpc.name.startswith("Create") else 200
+
+    @property
+    def max_age_s(self) -> int:
+        """How long an answer may be kept that anyone gets; 0 for not at all."""
+        options: rest_pb2.Cache = self.rpc.GetOptions().Extensions[rest_pb2.cache]
+        return options.max_age_s if self.verb == "GET" else 0
+
+    @property
+    def max_body_bytes(self) -> int:
+        """How large the body may be, if that is more than elsewhere; or else 0."""
+        limit: int = self.rpc.GetOptions().Extensions[rest_pb2.max_body_bytes]
+        return limit
 
     @property
     def path_fields(self) -> list[str]:

@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import quote
 
+from google.protobuf.message import Message as ProtoMessage
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.binding import Binding
+from gateway.cache import Cache, Key
 from gateway.calls import Call
 from gateway.credentials import authorize
 from gateway.mesh import Mesh
@@ -28,10 +30,16 @@ class Endpoint:
     """One route at work."""
 
     def __init__(
-        self, route: Route, mesh: Mesh, verifier: TokenVerifier, call_timeout_s: float
+        self,
+        route: Route,
+        mesh: Mesh,
+        verifier: TokenVerifier,
+        cache: Cache,
+        call_timeout_s: float,
     ) -> None:
         self._route = route
         self._verifier = verifier
+        self._cache = cache
         self._binding = Binding(route)
         self._call = Call(route, mesh, call_timeout_s)
         self._respond = responder(route)
@@ -40,16 +48,25 @@ class Endpoint:
     def route(self) -> Route:
         return self._route
 
-    async def answer(self, request: Request, path_values: list[str]) -> Response:
+    async def answer(self, request: Request, path_values: list[str]) -> ASGIApp:
         authorization = request.headers.get("authorization", "")
         await authorize(self._route.access, authorization, self._verifier)
         message = await self._binding.read(request, path_values)
         try:
+            if self._route.max_age_s and not authorization:
+                return await self._kept(request, message)
             answer = await self._call(message, authorization, request.receive)
         except TesseraError as error:
             self._name_headers(error)
             raise
         return self._respond(answer)
+
+    async def _kept(self, request: Request, message: ProtoMessage) -> ASGIApp:
+        async def load() -> Response:
+            return self._respond(await self._call.for_anyone(message))
+
+        key, max_age_s = _key(request.scope), self._route.max_age_s
+        return await self._cache.get(key, max_age_s, load, request.receive)
 
     def _name_headers(self, error: TesseraError) -> None:
         """Blame what the client sent: a header, where one fills the field."""
@@ -68,29 +85,48 @@ class Transcoder:
     INTERNAL.
     """
 
-    def __init__(self, pages: Mapping[str, Page], endpoints: Sequence[Endpoint]) -> None:
+    def __init__(
+        self, pages: Mapping[str, Page], endpoints: Sequence[Endpoint], cache: Cache
+    ) -> None:
         self._pages = {path.encode(): page for path, page in pages.items()}
         self._table = RouteTable(endpoint.route for endpoint in endpoints)
         self._endpoints = {endpoint.route.key: endpoint for endpoint in endpoints}
+        self._cache = cache
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            response = await self._answer(request)
-        except ClientDisconnect:
-            return
-        except TesseraError as error:
-            response = problem_response(error)
-            if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
-                telemetry.log.error("a service failed", code=error.code, detail=error.message)
-        except Exception:
-            telemetry.log.exception("request failed", method=request.method, path=scope["path"])
-            response = problem_response(Internal())
-        if request.method == "HEAD":
-            response.body = b""  # the headers, Content-Length too, stay those of the GET
+        if scope["method"] == "HEAD":
+            send = _without_body(send)
+        response = self._find_kept(scope)
+        if response is None:
+            request = Request(scope, receive)
+            try:
+                response = await self._answer(request)
+            except ClientDisconnect:
+                return
+            except TesseraError as error:
+                response = _problem(error)
+            except Exception:
+                telemetry.log.exception("request failed", method=request.method, path=scope["path"])
+                response = problem_response(Internal())
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    def body_limit(self, scope: Scope) -> int:
+        """How large a request's body may be by its route; 0 for no more than elsewhere."""
+        try:
+            routes, _ = self._table.find(raw_path(scope))
+        except TesseraError:
+            return 0
+        route = routes.get(scope["method"])
+        return route.max_body_bytes if route else 0
+
+    def _find_kept(self, scope: Scope) -> ASGIApp | None:
+        """The answer that anyone gets, while it is kept: found before anything is looked into."""
+        if scope["method"] not in {"GET", "HEAD"}:
+            return None
+        kept = self._cache.find(_key(scope))
+        return None if kept is None or b"authorization" in dict(scope["headers"]) else kept
+
+    async def _answer(self, request: Request) -> ASGIApp:
         path = raw_path(request.scope)
         if len(path) + len(request.scope["query_string"]) > _MAX_URI_BYTES:
             raise UriTooLong
@@ -107,6 +143,28 @@ def raw_path(scope: Scope) -> bytes:
     """The path as it was sent: an encoded slash is part of a segment, and ends none."""
     raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
     return raw.partition(b"?")[0]
+
+
+def _key(scope: Scope) -> Key:
+    return raw_path(scope), scope["query_string"]
+
+
+def _problem(error: TesseraError) -> Response:
+    response = problem_response(error)
+    if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+        telemetry.log.error("a service failed", code=error.code, detail=error.message)
+    return response
+
+
+def _without_body(send: Send) -> Send:
+    """Send the headers alone: Content-Length too stays that of the GET."""
+
+    async def send_headers(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message["body"] = b""
+        await send(message)
+
+    return send_headers
 
 
 def _check_method(verb: str, allowed: Collection[str]) -> None:

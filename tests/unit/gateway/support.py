@@ -20,6 +20,7 @@ from tessera.access.v1 import access_pb2
 from tessera.ticket.v1 import hold_pb2, hold_service_pb2
 
 from gateway.app import build_app
+from gateway.cache import Cache
 from gateway.settings import Settings
 from kit import auth, rpc_client
 from kit.auth import TokenVerifier
@@ -183,7 +184,9 @@ class World:
 
 
 @asynccontextmanager
-async def world(settings: Settings | None = None) -> AsyncIterator[World]:
+async def world(
+    settings: Settings | None = None, cache: Cache | None = None
+) -> AsyncIterator[World]:
     """Start services and a gateway; the client speaks to it without a socket."""
     services, signer = Services(), Signer()
     server = grpc.aio.server()
@@ -191,7 +194,7 @@ async def world(settings: Settings | None = None) -> AsyncIterator[World]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     mesh = OneServerMesh(f"127.0.0.1:{port}")
-    app = build_app(settings or Settings(), mesh, signer.verifier())
+    app = build_app(settings or Settings(), mesh, signer.verifier(), cache=cache)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield World(services, signer, client, app, mesh)

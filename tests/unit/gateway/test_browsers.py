@@ -40,17 +40,26 @@ async def test_a_list_of_origins_keeps_others_out() -> None:
         assert "access-control-allow-origin" not in theirs.headers
 
 
+async def test_what_somebody_keeps_for_one_page_is_right_for_all_others() -> None:
+    async with world() as gateway:
+        for headers in ({}, {"Origin": "https://shop.example"}):
+            answer = await gateway.client.get("/v1/events", headers=headers)
+            assert answer.headers["access-control-allow-origin"] == "*"
+            assert "Origin" not in answer.headers["vary"]
+    async with world(Settings(cors_origins=("https://shop.example",))) as gateway:
+        for headers in ({}, {"Origin": "https://shop.example"}):
+            answer = await gateway.client.get("/v1/events", headers=headers)
+            assert "Origin" in answer.headers["vary"].split(", ")
+            assert answer.headers.get("access-control-allow-origin") == headers.get("Origin")
+
+
 async def test_nothing_is_guessed_framed_or_kept(gateway: World) -> None:
-    for path in ("/v1/events", "/nowhere", "/healthz"):
+    for path in ("/v1/holds/hold_1", "/nowhere", "/healthz"):
         headers = (await gateway.client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 
-async def test_a_request_that_does_not_come_from_a_browser_gets_no_cors_headers(
-    gateway: World,
-) -> None:
-    answer = await gateway.client.get("/v1/events")
-    assert "access-control-allow-origin" not in answer.headers
+async def test_options_is_for_browsers(gateway: World) -> None:
     assert_problem(await gateway.client.options("/v1/events"), 405, "METHOD_NOT_ALLOWED")
