@@ -71,9 +71,9 @@ async def update_quota(
         ticket_types, quotas = await _lock(tx, organizer_id, event_id)
         quota = _pick(quotas, quota_id)
         check_version(if_match, quota.version)
-        changed = domain.change(quota, changes, ticket_types)
-        await store.update_quota(tx, changed)
-        await offers.offer(tx, {*quota.ticket_type_ids, *changed.ticket_type_ids})
+        await store.update_quota(tx, domain.change(quota, changes, ticket_types))
+        # Those that it did not limit before cannot have more than before.
+        await offers.offer(tx, quota.ticket_type_ids)
         return _pick(await store.list_quotas(tx, event_id), quota_id)
 
 

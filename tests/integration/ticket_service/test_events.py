@@ -8,6 +8,7 @@ import pytest
 from tessera.ticket.v1 import event_pb2, event_service_pb2
 
 from kit import idempotency
+from tests.integration.ticket_service.lines import join, states
 from tests.integration.ticket_service.support import (
     Organizer,
     Shop,
@@ -294,25 +295,18 @@ async def test_an_event_with_a_live_hold_is_neither_unpublished_nor_deleted(
 
 
 async def test_a_deleted_draft_leaves_nothing_behind(shop: Shop, organizer: Organizer) -> None:
-    published = await shop.on_sale(organizer, {"name": "Seats"}, {"name": "Standing"})
-    seats, standing = published.ticket_types
-    await shop.release((await shop.hold(published, 0, 10)).id)
-    await shop.add_quota(organizer, 5, standing)
-    await shop.add_quota(organizer, 5, event_id=published.id)
-    await shop.seat(seats)
-    await shop.execute(
-        """
-        INSERT INTO waitlist_entries
-            (id, event_id, ticket_type_id, quantity, state, email, full_name)
-        VALUES (:event, :event, :type, 1, 'WAITING', 'ada@example.org', 'Ada')
-        """,
-        event=published.id,
-        type=standing.id,
-    )
+    seated = await shop.theatre(organizer, "AAa")
+    standing = await shop.add_type(organizer, seated.id, name="Standing", total_stock=1)
+    await shop.add_quota(organizer, 1, *seated.ticket_types, standing)
+    await shop.add_quota(organizer, 5, event_id=seated.id)
+    published = await shop.see(seated.id)
+    held = await shop.hold(published, 0, 1)
+    entry = await join(shop, published, 2)
+    await shop.release(held.id)
+    assert await states(shop, entry) == ["WAITING"]
     await unpublish(shop, organizer, published.id)
-    belongings = [table.name for table in metadata.tables.values() if "event_id" in table.c]
     await delete(shop, organizer, published.id)
-    for table in belongings:
+    for table in [table.name for table in metadata.tables.values() if "event_id" in table.c]:
         left = await shop.execute(f"SELECT * FROM {table} WHERE event_id = :id", id=published.id)
         assert left == [], table
 
@@ -328,6 +322,27 @@ async def test_an_event_with_sold_tickets_is_not_unpublished_until_they_are_take
     await unpublish(shop, organizer, published.id)
     with refused("EVENT_IN_USE"):  # what happened to the ticket is kept
         await delete(shop, organizer, published.id)
+
+
+async def test_who_waited_for_an_event_is_first_when_it_is_published_again(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 0})
+    entry = await join(shop, published)
+    await unpublish(shop, organizer, published.id)
+    more = patch(
+        event_service_pb2.UpdateTicketTypeRequest,
+        event_id=published.id,
+        ticket_type_id=published.ticket_types[0].id,
+        total_stock=3,
+    )
+    assert (
+        await shop.public.events.UpdateTicketType(more, metadata=organizer.admin)
+    ).remaining == 3
+    assert await states(shop, entry) == ["WAITING"]
+    [again] = (await shop.publish(organizer, published.id)).ticket_types
+    assert (again.total_stock, again.remaining) == (3, 2)
+    assert await states(shop, entry) == ["OFFERED"]
 
 
 async def test_unpublishing_while_buyers_arrive_leaves_no_hold_on_a_draft(shop: Shop) -> None:

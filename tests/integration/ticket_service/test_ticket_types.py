@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tessera.ticket.v1 import event_service_pb2, ticket_type_pb2
 
+from tests.integration.ticket_service.lines import join, states
 from tests.integration.ticket_service.support import (
     Organizer,
     Shop,
@@ -192,6 +193,35 @@ async def test_stock_follows_its_total_and_never_falls_below_what_is_taken(
         await shop.hold(published)
 
 
+async def test_new_stock_is_offered_to_who_waits_before_the_public_sees_it(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 1})
+    [made] = published.ticket_types
+    await shop.hold(published)
+    first, second = [await join(shop, published, quantity) for quantity in (2, 3)]
+    changed = await update(shop, organizer, made, total_stock=4)
+    assert (changed.total_stock, changed.remaining) == (4, 1)
+    assert await shop.remaining(published.id) == [1]
+    assert await states(shop, first, second) == ["OFFERED", "WAITING"]
+    assert (await update(shop, organizer, made, total_stock=6)).remaining == 0
+    assert await states(shop, first, second) == ["OFFERED", "OFFERED"]
+
+
+async def test_sales_that_begin_again_begin_with_who_waits(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 1})
+    [made] = published.ticket_types
+    held = await shop.hold(published)
+    entry = await join(shop, published)
+    await update(shop, organizer, made, sales_start=days_ahead(1))
+    await shop.release(held.id)
+    assert await states(shop, entry) == ["WAITING"]
+    await update(shop, organizer, made, null=("sales_start",))
+    assert await states(shop, entry) == ["OFFERED"]
+
+
 async def test_stock_holds_while_buyers_and_the_admin_change_it_at_once(
     shop: Shop, organizer: Organizer
 ) -> None:
@@ -282,18 +312,18 @@ async def test_the_same_key_and_request_make_one_ticket_type(
 async def test_the_stock_of_seats_is_changed_by_blocking_them_alone(
     shop: Shop, organizer: Organizer
 ) -> None:
-    plain, made = (await shop.on_sale(organizer, {}, {"total_stock": 3})).ticket_types
-    await shop.seat(made)
-    assert [(await get(shop, kind)).is_seated for kind in (plain, made)] == [False, True]
-    for total in (2, 4):
+    seated = await shop.theatre(organizer, "AAa")
+    [made] = seated.ticket_types
+    assert (made.is_seated, made.total_stock, made.remaining) == (True, 2, 2)
+    for total in (1, 3):
         with refused("TICKET_TYPE_IS_SEATED"):
             await update(shop, organizer, made, total_stock=total)
-    changed = await update(shop, organizer, made, total_stock=3, price=money("60.00"))
-    assert (changed.price, changed.total_stock, changed.is_seated) == (money("60.00"), 3, True)
+    changed = await update(shop, organizer, made, total_stock=2, price=money("60.00"))
+    assert (changed.price, changed.total_stock, changed.is_seated) == (money("60.00"), 2, True)
+    assert not (await shop.add_type(organizer, seated.id, name="Standing")).is_seated
 
 
 async def test_a_ticket_type_on_the_seat_map_stays(shop: Shop, organizer: Organizer) -> None:
-    [made] = (await shop.on_sale(organizer)).ticket_types
-    await shop.seat(made)
+    [made] = (await shop.theatre(organizer, "AA")).ticket_types
     with refused("TICKET_TYPE_IN_USE"):
         await delete(shop, organizer, made)
