@@ -35,10 +35,27 @@ class Target:
 
     def render(self) -> str:
         """`PASS  memory, idle: 312 MB (target: under 400 MB)`."""
-        verdict = "PASS" if self.is_met else "MISS"
-        found = f"{_number(self.value)} {self.unit}"
-        limit = f"{self.bound} {_number(self.limit)} {self.unit}"
-        return f"{verdict}  {self.name}: {found} (target: {limit})"
+        row = self.row()
+        return f"{row['verdict']}  {self.name}: {row['figure']} (target: {row['target']})"
+
+    def row(self) -> Row:
+        """For a table of targets."""
+        return {
+            "measure": self.name,
+            "target": f"{self.bound} {_number(self.limit)} {self.unit}",
+            "figure": f"{_number(self.value)} {self.unit}",
+            "verdict": "PASS" if self.is_met else "MISS",
+        }
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "value": self.value,
+            "limit": self.limit,
+            "bound": self.bound,
+            "unit": self.unit,
+            "is_met": self.is_met,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +90,7 @@ class Table:
             "title": self.title,
             "rows": [dict(row) for row in self.rows],
             "notes": list(self.notes),
-            "targets": [
-                {
-                    "name": target.name,
-                    "value": target.value,
-                    "limit": target.limit,
-                    "bound": target.bound,
-                    "unit": target.unit,
-                    "is_met": target.is_met,
-                }
-                for target in self.targets
-            ],
+            "targets": [target.json() for target in self.targets],
         }
 
 

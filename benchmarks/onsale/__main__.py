@@ -20,7 +20,7 @@ from benchmarks.onsale import batch, expiry, holds, memory, needs, reads, rush, 
 from benchmarks.onsale.finding import Finding
 from benchmarks.onsale.pace import QUICK, THOROUGH, Pace
 from benchmarks.onsale.stock import StockBook
-from benchmarks.tables import Table
+from benchmarks.tables import Row, Table, Target
 from tests.support.invariants import broken_invariants
 
 Measure = Callable[[Mesh, Pace], Awaitable[Finding]]
@@ -132,19 +132,18 @@ class Run:
     def conclude(self, output: Path) -> None:
         """Print what everything used, the targets, and what was wrong; write the JSON."""
         uses = [use.row() for finding in self.findings for use in finding.uses]
-        targets = [target for finding in self.findings for target in finding.table.targets]
-        if uses:
+        targets = [target for finding in self.findings for target in finding.targets]
+        if self.findings:
             used = Table("cpu", "CPU seconds that each load took, its generator included", uses)
-            print(f"\n{used.render()}")
-        print("\nTargets, on two cores\n")
-        print("\n".join(target.render() for target in targets))
+            goals = Table("targets", "Targets, on two cores", [each.row() for each in targets])
+            print(f"\n{used.render()}\n\n{goals.render()}")
         if self.wrong:
             print("\nWrong\n\n" + "\n".join(self.wrong))
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(self._json(uses), indent=2) + "\n")
+        output.write_text(json.dumps(self._json(uses, targets), indent=2) + "\n")
         print(f"\nWritten to {output}.")
 
-    def _json(self, uses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def _json(self, uses: Sequence[Row], targets: Sequence[Target]) -> dict[str, Any]:
         figures = {key: value for each in self.findings for key, value in each.figures.items()}
         return {
             **dict.fromkeys(KEYS),
@@ -152,6 +151,7 @@ class Run:
             "is_quick": self.pace is QUICK,
             "wrong": self.wrong,
             "machine": self.machine,
+            "targets": [target.json() for target in targets],
             "cpu": uses,
             "tables": {each.table.name: each.table.json() for each in self.findings},
         }

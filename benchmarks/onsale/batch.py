@@ -40,10 +40,12 @@ async def measure(mesh: Mesh, pace: Pace) -> Finding:
             }
         ],
         load.bottleneck_notes([found]),
-        [Target("BatchCreateHolds", speed, TARGET_PER_S, "holds/s", Bound.AT_LEAST)],
+    )
+    target = Target(
+        "BatchCreateHolds, called directly", speed, TARGET_PER_S, "holds/s", Bound.AT_LEAST
     )
     wrong = [f"batch: {n} of {reason}" for reason, n in report["refused"].items()]
-    return Finding({"batch_rpc_holds_per_s": speed}, table, [use], wrong)
+    return Finding({"batch_rpc_holds_per_s": speed}, table, [target], [use], wrong)
 
 
 async def fill(mesh: Mesh, event: Event, holds: int) -> Load:

@@ -8,7 +8,7 @@ from benchmarks import load, shop
 from benchmarks.load import Load, Requests
 from benchmarks.mesh import BenchmarkFailed, Mesh
 from benchmarks.onsale import batch
-from benchmarks.onsale.finding import Finding, per_s, watched, wrong_answers
+from benchmarks.onsale.finding import Finding, Use, per_s, watched, wrong_answers
 from benchmarks.onsale.lateness import Seen, latest_s, too_early
 from benchmarks.onsale.pace import Pace
 from benchmarks.onsale.stock import StockBook
@@ -32,21 +32,21 @@ async def measure(mesh: Mesh, pace: Pace) -> Finding:
         deadlines = await book.deadlines(held.id)
         if filled.report["holds"] != pace.expiring or len(deadlines) != pace.expiring:
             raise BenchmarkFailed(f"Not every hold was made: {dict(filled.report)}")
-        starts_at_s = deadlines[0] - pace.sale_before_s - _SETTLE_S
-        if (wait_s := starts_at_s - time.time()) < 0:
+        before_s = min(pace.sale_before_s, deadlines[0] - time.time() - _SETTLE_S)
+        if before_s <= 0:
             raise BenchmarkFailed("It took too long to make the holds that are to expire.")
-        await asyncio.sleep(wait_s)
+        starts_at_s = deadlines[0] - before_s - _SETTLE_S
+        await asyncio.sleep(starts_at_s - time.time())
         lasts_s = deadlines[-1] - starts_at_s + pace.sale_before_s
         plan = Requests(mesh.url, "POST", "/v1/holds", CLIENTS, lasts_s, other.hold())
         (sale, use), seen = await asyncio.gather(
             watched(mesh, "expiry", load.wrk(plan)), returned(book, held, 0, deadlines)
         )
-        speeds = await _speeds(book, other, deadlines[0], seen[-1].at_s, pace.sale_before_s)
+        speeds = await _speeds(book, other, deadlines[0], seen[-1].at_s, before_s)
     wrong = wrong_answers("expiry", sale)
     if early := too_early(deadlines, seen):
         wrong.append(f"expiry: {early} tickets were back before their deadline")
-    figures, table = _result(deadlines, seen, speeds, sale)
-    return Finding(figures, table, [use], wrong)
+    return _finding(deadlines, seen, speeds, (sale, use), wrong)
 
 
 async def returned(
@@ -78,11 +78,15 @@ async def _speeds(
     return per_s(before, before_s), per_s(during, until_s - first_s)
 
 
-def _result(
-    deadlines: Sequence[float], seen: Sequence[Seen], speeds: tuple[float, float], sale: Load
-) -> tuple[dict[str, float], Table]:
+def _finding(
+    deadlines: Sequence[float],
+    seen: Sequence[Seen],
+    speeds: tuple[float, float],
+    sold: tuple[Load, Use],
+    wrong: Sequence[str],
+) -> Finding:
     late_s = round(latest_s(deadlines, seen), 2)
-    before, during = speeds
+    (before, during), (sale, use) = speeds, sold
     figures = {
         "expiry_late_s": late_s,
         "expiry_sale_holds_per_s": during,
@@ -97,10 +101,11 @@ def _result(
         "ratio": figures["expiry_sale_ratio"],
         "sale_p99_ms": sale.report["p99_ms"],
     }
-    targets = [Target("holds that expire together", late_s, TARGET_LATE_S, "s late", Bound.AT_MOST)]
+    target = Target("holds that expire together", late_s, TARGET_LATE_S, "s late", Bound.AT_MOST)
     meanwhile = "meanwhile: from the first deadline until all stock was back, or a second"
     notes = [
         f"The sale is another event's, {CLIENTS} connections; {meanwhile}.",
         *load.bottleneck_notes([sale]),
     ]
-    return figures, Table("expiry", "Holds that expire during a sale", [row], notes, targets)
+    table = Table("expiry", "Holds that expire during a sale", [row], notes)
+    return Finding(figures, table, [target], [use], wrong)

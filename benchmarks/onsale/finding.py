@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.load import Load
 from benchmarks.mesh import Mesh
 from benchmarks.processes import POSTGRES
-from benchmarks.tables import Row, Table
+from benchmarks.tables import Row, Table, Target
 
 # What a sale may answer: a hold, sold out, or to come again.
 SALE_STATUSES = frozenset({"201", "409", "429", "503"})
@@ -43,6 +43,7 @@ class Finding:
 
     figures: Mapping[str, float | int | None]
     table: Table
+    targets: Sequence[Target]
     uses: Sequence[Use]
     wrong: Sequence[str] = ()
 

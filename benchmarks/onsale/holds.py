@@ -46,8 +46,8 @@ async def measure(mesh: Mesh, pace: Pace) -> Finding:
         "plain_holds_p99_ms": plain.report["p99_ms"],
         "holds_ratio": ratio,
     }
-    table = Table("holds", title, rows, notes, targets)
-    return Finding(figures, table, [shipped_use, plain_use], [*wrong, *plain_wrong])
+    table = Table("holds", title, rows, notes)
+    return Finding(figures, table, targets, [shipped_use, plain_use], [*wrong, *plain_wrong])
 
 
 async def _sell(mesh: Mesh, token: str, name: str, pace: Pace) -> tuple[Load, Use, list[str]]:

@@ -48,8 +48,8 @@ async def measure(mesh: Mesh, pace: Pace) -> Finding:
         "MB are 10⁶ bytes. RSS counts shared pages in full, PSS in part.",
         f"With watchers: {most}.",
     ]
-    table = Table("memory", "Memory of ticket_service", rows, notes, [target])
-    return Finding(figures, table, [watched_use, direct_use])
+    table = Table("memory", "Memory of ticket_service", rows, notes)
+    return Finding(figures, table, [target], [watched_use, direct_use])
 
 
 async def _sell(

@@ -42,5 +42,5 @@ async def measure(mesh: Mesh, pace: Pace) -> Finding:
         Target("cached reads, p99", p99_ms, TARGET_P99_MS, "ms", Bound.AT_MOST),
     ]
     title = "Public reads of an event, one gateway process"
-    table = Table("reads", title, [row], load.bottleneck_notes([found]), targets)
-    return Finding(figures, table, [use], wrong_answers("reads", found, {"200"}))
+    table = Table("reads", title, [row], load.bottleneck_notes([found]))
+    return Finding(figures, table, targets, [use], wrong_answers("reads", found, {"200"}))

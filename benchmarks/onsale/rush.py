@@ -105,8 +105,8 @@ async def measure(mesh: Mesh, pace: Pace) -> Finding:
         *load.bottleneck_notes([first.found, second.found]),
     ]
     title = "A rush, the expiry of half, and the resale"
-    table = Table("rush", title, [first.row(), second.row()], notes, _targets(figures))
-    return Finding(figures, table, [first.use, second.use], wrong)
+    table = Table("rush", title, [first.row(), second.row()], notes)
+    return Finding(figures, table, _targets(figures), [first.use, second.use], wrong)
 
 
 def _targets(figures: Mapping[str, float]) -> list[Target]:

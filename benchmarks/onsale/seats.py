@@ -78,10 +78,13 @@ async def measure(mesh: Mesh, pace: Pace) -> Finding:
         "Best-available pairs, until the hall is full",
         [row],
         [f"{pace.hall_rows} rows of {ROW_SEATS} seats, one zone."],
-        [Target("best-available pairs", speed, TARGET_PAIRS_PER_S, "pairs/s", Bound.AT_LEAST)],
     )
+    targets = [
+        Target("best-available pairs", speed, TARGET_PAIRS_PER_S, "pairs/s", Bound.AT_LEAST),
+        Target("pairs sold", len(sale.sold), sale.pairs, "pairs", Bound.AT_LEAST),
+    ]
     figures = {"seat_pairs_per_s": speed, "seat_pairs_sold": len(sale.sold)}
-    return Finding(figures, table, [sale.use], sale.wrong())
+    return Finding(figures, table, targets, [sale.use], sale.wrong())
 
 
 async def _sell(mesh: Mesh, event: Event, pairs: int) -> Sale:
