@@ -21,11 +21,15 @@ class FieldNotNullable(InvalidArgument):
 def changes(request: Message, *, nullable: Collection[str] = ()) -> dict[str, Any]:
     """The masked fields and their new values; times as datetimes, None for a `nullable` that is.
 
-    The contract marks what can change by presence: `optional`, or a message.
+    The contract marks what can change by presence: `optional`, or a message. A list has none: the
+    mask alone tells of it, and it is replaced as a whole.
     """
     found: dict[str, Any] = {}
     for path in request.update_mask.paths:  # type: ignore[attr-defined]  # every PATCH has one
         field = request.DESCRIPTOR.fields_by_name.get(path)
+        if field is not None and field.is_repeated:
+            found[path] = list(getattr(request, path))
+            continue
         if field is None or not field.has_presence or path == "update_mask":
             raise FieldNotChangeable.of(path)
         if request.HasField(path):

@@ -60,7 +60,7 @@ class Quotas(quota_service_pb2_grpc.QuotaServiceServicer):
             request.event_id,
             request.quota_id,
             request.if_match,
-            _changes(request),
+            patch.changes(request),
         )
         return quota_proto(quota)
 
@@ -91,16 +91,3 @@ def quota_proto(quota: Quota) -> quota_pb2.Quota:
         updated_at=clock.to_timestamp(quota.updated_at),
         version=quota.version,
     )
-
-
-def _changes(request: quota_service_pb2.UpdateQuotaRequest) -> dict[str, Any]:
-    """What the PATCH changes; a list has no presence, so that the mask alone tells of it."""
-    scalars = quota_service_pb2.UpdateQuotaRequest()
-    scalars.CopyFrom(request)
-    scalars.update_mask.paths[:] = [
-        path for path in request.update_mask.paths if path != "ticket_type_ids"
-    ]
-    changes = patch.changes(scalars)
-    if len(scalars.update_mask.paths) < len(request.update_mask.paths):
-        changes["ticket_type_ids"] = list(request.ticket_type_ids)
-    return changes

@@ -294,9 +294,5 @@ def _seat(seat: venue_pb2.Seat) -> domain.Seat:
 
 
 def _section_changes(request: venue_service_pb2.UpdateSectionRequest) -> dict[str, Any]:
-    """What a PATCH changes. `rows`, being a list, has no presence: only the mask tells of it."""
-    paths = request.update_mask.paths
-    others = [path for path in paths if path != "rows"]
-    found = {"rows": _rows(request.rows)} if len(others) < len(paths) else {}
-    request.update_mask.paths[:] = others
-    return {**patch.changes(request), **found}
+    found = patch.changes(request)
+    return found | {"rows": _rows(found["rows"])} if "rows" in found else found

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from tessera.ticket.v1 import event_service_pb2 as events
+from tessera.ticket.v1 import quota_service_pb2 as quotas
 from tessera.type.v1 import money_pb2
 
 from kit import patch
@@ -35,6 +36,13 @@ def test_messages_are_values_and_times_become_datetimes() -> None:
     price, start = money_pb2.Money(currency_code="EUR", amount="1.00"), Timestamp(seconds=60)
     found = patch.changes(request("price", "sales_start", price=price, sales_start=start))
     assert found == {"price": price, "sales_start": datetime(1970, 1, 1, 0, 1, tzinfo=UTC)}
+
+
+def test_a_list_is_replaced_as_a_whole() -> None:
+    mask = FieldMask(paths=["ticket_type_ids"])
+    named = quotas.UpdateQuotaRequest(update_mask=mask, ticket_type_ids=["a", "b"])
+    assert patch.changes(named) == {"ticket_type_ids": ["a", "b"]}
+    assert patch.changes(quotas.UpdateQuotaRequest(update_mask=mask)) == {"ticket_type_ids": []}
 
 
 def test_null_clears_a_field_that_may_be_null() -> None:
