@@ -30,11 +30,6 @@ def _order_body(held: Json, name: str = "Grace Guest") -> Json:
     return {"hold_id": held["id"], "customer": {"email": "g@customer.example", "full_name": name}}
 
 
-async def _remaining(mesh: LocalMesh, event: Json) -> int:
-    shown = (await mesh.http.get(f"/v1/events/{event['id']}")).json()
-    return int(shown["ticket_types"][0]["remaining"])
-
-
 async def _assert_replayed(
     http: httpx.AsyncClient, path: str, body: Json, other: Json, **headers: str
 ) -> Json:
@@ -54,7 +49,7 @@ async def test_a_hold_sent_again_is_the_same_hold(organizer: Shop) -> None:
     mesh, event = organizer.mesh, await organizer.event(stock=10)
     body, other = _hold_body(event, 2), _hold_body(event, 3)
     await _assert_replayed(mesh.http, "/v1/holds", body, other)
-    assert await _remaining(mesh, event) == 8
+    assert await organizer.remaining(event) == 8
 
 
 async def test_an_order_sent_again_is_the_same_order(organizer: Shop) -> None:
@@ -130,7 +125,7 @@ async def test_one_key_in_ten_requests_at_once_has_one_effect(organizer: Shop) -
         for answer in answers:
             if not answer.is_success:
                 refused(answer, 409, "IDEMPOTENCY_KEY_IN_USE")
-    assert await _remaining(mesh, event) == 9
+    assert await organizer.remaining(event) == 9
 
 
 async def test_a_hold_is_ordered_once(organizer: Shop) -> None:
@@ -239,7 +234,7 @@ async def test_a_webhook_that_comes_ten_times_at_once_counts_once(organizer: Sho
         return mesh.mails_about(paid["code"])
 
     assert len(await until(mailed)) == 1
-    assert await _remaining(mesh, event) == 8
+    assert await organizer.remaining(event) == 8
     path = f"/v1/orders/{paid['id']}/tickets"
     answer = await mesh.http.get(path, headers=bearer(ordered["access_token"]))
     assert len(answer.json()["tickets"]) == 2
