@@ -62,6 +62,29 @@ _STOCK = (
     ),
     Check(
         "I1",
+        "what a quota lacks is what is sold and held of its ticket types",
+        """
+        SELECT quotas.id, quotas.size, quotas.remaining, held.quantity AS held, sold.quantity
+        FROM quotas,
+        LATERAL (
+            SELECT coalesce(sum(items.quantity), 0) AS quantity
+            FROM quota_ticket_types uses
+            JOIN hold_items items ON items.ticket_type_id = uses.ticket_type_id
+            JOIN holds ON holds.id = items.hold_id
+            WHERE uses.quota_id = quotas.id AND holds.state = 'ACTIVE'
+        ) held,
+        LATERAL (
+            SELECT count(*) AS quantity
+            FROM quota_ticket_types uses
+            JOIN tickets ON tickets.ticket_type_id = uses.ticket_type_id
+            WHERE uses.quota_id = quotas.id AND tickets.state = 'ISSUED'
+        ) sold
+        WHERE quotas.remaining + held.quantity + sold.quantity <> quotas.size
+           OR held.quantity + sold.quantity > quotas.size
+        """,
+    ),
+    Check(
+        "I1",
         "a ticket is admitted once",
         """
         SELECT ticket_id, count(*) FROM check_ins WHERE rejection IS NULL
@@ -75,6 +98,99 @@ _STOCK = (
         SELECT id, state, expires_at FROM holds
         WHERE (state = 'EXPIRED' AND expires_at > clock_timestamp())
            OR (state = 'ACTIVE' AND expires_at < clock_timestamp() - interval '5 seconds')
+        """,
+    ),
+)
+
+_SEATS = (
+    Check(
+        "I1",
+        "the stock of a ticket type with seats is its seats that are not blocked, and available",
+        """
+        SELECT types.id, types.total_stock, types.remaining, seats.unblocked, seats.available
+        FROM ticket_types types,
+        LATERAL (
+            SELECT count(*) FILTER (WHERE state <> 'BLOCKED') AS unblocked,
+                   count(*) FILTER (WHERE state = 'AVAILABLE') AS available
+            FROM event_seats WHERE event_seats.ticket_type_id = types.id
+        ) seats
+        WHERE types.is_seated
+          AND (types.total_stock <> seats.unblocked OR types.remaining <> seats.available)
+        """,
+    ),
+    Check(
+        "I1",
+        "a held seat is named by its live hold, and a sold one by its converted hold",
+        """
+        SELECT seats.event_id, seats.seat_id, seats.state, seats.hold_id, holds.state AS hold_state
+        FROM event_seats seats
+        LEFT JOIN holds ON holds.id = seats.hold_id AND holds.event_id = seats.event_id
+        LEFT JOIN hold_items items ON items.hold_id = seats.hold_id
+              AND items.ticket_type_id = seats.ticket_type_id
+        WHERE seats.state IN ('HELD', 'SOLD') AND (
+            seats.seat_id = ANY(items.seat_ids)
+            AND holds.state = CASE seats.state WHEN 'HELD' THEN 'ACTIVE' ELSE 'CONVERTED' END
+        ) IS NOT TRUE
+        """,
+    ),
+    Check(
+        "I1",
+        "a seat that a live hold names is held by it",
+        """
+        SELECT holds.id, named.seat_id, seats.state, seats.hold_id
+        FROM holds JOIN hold_items items ON items.hold_id = holds.id
+        CROSS JOIN unnest(items.seat_ids) AS named (seat_id)
+        LEFT JOIN event_seats seats ON seats.event_id = holds.event_id
+              AND seats.seat_id = named.seat_id
+        WHERE holds.state = 'ACTIVE'
+          AND (seats.state, seats.hold_id) IS DISTINCT FROM ('HELD', holds.id)
+        """,
+    ),
+    Check(
+        "I1",
+        "a hold names as many seats as it has tickets with seats",
+        """
+        SELECT holds.id, items.ticket_type_id, items.quantity, items.seat_ids
+        FROM holds JOIN hold_items items ON items.hold_id = holds.id
+        JOIN ticket_types types ON types.id = items.ticket_type_id
+        WHERE holds.state = 'ACTIVE' AND (
+            SELECT count(DISTINCT seat_id) FROM unnest(items.seat_ids) AS named (seat_id)
+        ) <> CASE WHEN types.is_seated THEN items.quantity ELSE 0 END
+        """,
+    ),
+    Check(
+        "I1",
+        "a sold seat has one ticket, and a ticket's seat is sold to it",
+        """
+        SELECT coalesce(seats.event_id, tickets.event_id) AS event_id, seats.seat_id, seats.state,
+               seats.hold_id, array_agg(tickets.id) AS tickets
+        FROM (SELECT * FROM event_seats WHERE state = 'SOLD') seats
+        FULL JOIN (SELECT * FROM tickets WHERE state = 'ISSUED' AND seat_id IS NOT NULL) tickets
+             ON tickets.event_id = seats.event_id AND tickets.seat_id = seats.seat_id
+            AND tickets.hold_id = seats.hold_id
+        GROUP BY 1, 2, 3, 4
+        HAVING count(tickets.id) <> 1 OR count(seats.seat_id) <> 1
+        """,
+    ),
+)
+
+_LINES = (
+    Check(
+        "I1",
+        "what became of an offer is what became of its hold",
+        """
+        SELECT entries.id, entries.state, entries.quantity, holds.id AS hold, holds.state AS became,
+               items.quantity AS held
+        FROM waitlist_entries entries
+        LEFT JOIN holds ON holds.id = entries.hold_id
+        LEFT JOIN hold_items items ON items.hold_id = entries.hold_id
+              AND items.ticket_type_id = entries.ticket_type_id
+        WHERE (entries.hold_id IS NOT NULL OR entries.state IN ('OFFERED', 'CONVERTED')) AND (
+            items.quantity = entries.quantity
+            AND holds.state = CASE entries.state
+                WHEN 'OFFERED' THEN 'ACTIVE' WHEN 'CONVERTED' THEN 'CONVERTED'
+                WHEN 'OFFER_EXPIRED' THEN 'EXPIRED' WHEN 'CANCELLED' THEN 'RELEASED' END
+        ) IS NOT TRUE
         """,
     ),
 )
@@ -118,7 +234,7 @@ _MONEY = (
 )
 
 # By area, which names a service and its database.
-CHECKS: Mapping[str, Sequence[Check]] = {"ticket": _STOCK, "payment": _MONEY}
+CHECKS: Mapping[str, Sequence[Check]] = {"ticket": (*_STOCK, *_SEATS, *_LINES), "payment": _MONEY}
 
 
 async def broken_invariants(database_url: str, *areas: str) -> list[str]:
