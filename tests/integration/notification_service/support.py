@@ -5,48 +5,56 @@ the contract's own access rules.
 """
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
-from google.protobuf import json_format
-from google.protobuf.timestamp_pb2 import Timestamp
 from tessera.notification.v1 import (
     document_service_pb2_grpc,
     notification_pb2,
     notification_service_pb2,
     notification_service_pb2_grpc,
 )
-from tessera.payment.v1 import messages_pb2, order_pb2, order_service_pb2, order_service_pb2_grpc
+from tessera.payment.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from tessera.ticket.v1 import (
     event_pb2,
     event_service_pb2,
     event_service_pb2_grpc,
-    ticket_pb2,
+    hold_pb2,
+    hold_service_pb2,
+    hold_service_pb2_grpc,
     ticket_service_pb2,
     ticket_service_pb2_grpc,
+    waitlist_entry_pb2,
+    waitlist_service_pb2,
+    waitlist_service_pb2_grpc,
 )
 
 from deploy.local import smtp_sink
 from deploy.local.environment import free_port
 from deploy.local.smtp_sink import SmtpSink
-from kit import auth, brokers, outbox
-from kit.broker import Broker, Message
+from kit import auth, brokers
+from kit.broker import Broker, Queue
 from kit.errors import NotFound, Unavailable
-from kit.proto_money import to_proto
 from kit.rpc_errors import RemoteError
 from kit.rpc_server import Guard, Server
 from kit.service import Build
 from kit.tls import Identity
 from notification_service.app import build
 from notification_service.notifications.consumers import PAYMENT_SUCCEEDED
+from tests.integration.notification_service.sales import (
+    Offer,
+    Sale,
+    announcement,
+    offer,
+    offer_announcement,
+    sale,
+)
 from tests.support.services import TestMesh, running_services
 from tests.support.tokens import Metadata, TokenIssuer
 
@@ -60,91 +68,12 @@ class EventNotFound(NotFound):
     """There is no such event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sale:
-    """An order with what belongs to it, as the other services tell it."""
-
-    event: event_pb2.Event
-    order: order_pb2.Order
-    tickets: list[ticket_pb2.Ticket]
-
-    @property
-    def codes(self) -> list[str]:
-        return [ticket.code for ticket in self.tickets]
+class HoldNotFound(NotFound):
+    """There is no such hold."""
 
 
-def sale(
-    *,
-    count: int = 2,
-    price_minor: int = 5000,
-    currency_code: str = "EUR",
-    email: str = "ada@example.org",
-    organizer_id: str = "",
-) -> Sale:
-    """A paid order of tickets of one type, unlike every other."""
-    key = uuid.uuid4().hex
-    event = event_pb2.Event(
-        id=f"evt_{key}",
-        organizer_id=organizer_id or f"org_{key}",
-        title="Jazz on the River",
-        location="Arena di Verona",
-        starts_at=_timestamp(datetime(2036, 11, 14, 18, 30, tzinfo=UTC)),
-        ends_at=_timestamp(datetime(2036, 11, 14, 22, 0, tzinfo=UTC)),
-        time_zone="Europe/Rome",
-        currency_code=currency_code,
-    )
-    order = order_pb2.Order(
-        id=f"ord_{key}",
-        code=key[:8].upper(),
-        state=order_pb2.ORDER_STATE_PAID,
-        event_id=event.id,
-        organizer_id=event.organizer_id,
-        lines=[
-            order_pb2.OrderLine(
-                ticket_type_id=f"tt_{key}",
-                ticket_type_name="Early bird",
-                quantity=count,
-                unit_price=to_proto(currency_code, price_minor),
-                amount=to_proto(currency_code, price_minor * count),
-            )
-        ],
-        total=to_proto(currency_code, price_minor * count),
-        customer=order_pb2.Customer(email=email, full_name="Ada Lovelace"),
-        created_at=_timestamp(datetime(2036, 9, 1, 12, 0, tzinfo=UTC)),
-    )
-    tickets = [
-        ticket_pb2.Ticket(
-            id=f"tkt_{number}_{key}",
-            code=f"{number}{key.upper()}"[:20],
-            state=ticket_pb2.TICKET_STATE_ISSUED,
-            event_id=event.id,
-            ticket_type_id=f"tt_{key}",
-            ticket_type_name="Early bird",
-            order_id=order.id,
-            holder_name="Ada Lovelace",
-        )
-        for number in range(1, count + 1)
-    ]
-    return Sale(event, order, tickets)
-
-
-def announcement(of: Sale, message_id: str = "") -> Message:
-    """`payment.succeeded` as payment_service's outbox publishes it."""
-    body = messages_pb2.PaymentSucceeded(
-        order_id=of.order.id,
-        order_code=of.order.code,
-        event_id=of.event.id,
-        organizer_id=of.order.organizer_id,
-        payment_id="pay_1",
-        total=of.order.total,
-    )
-    text = json_format.MessageToJson(body, preserving_proto_field_name=True, indent=None)
-    return message(text.encode(), message_id)
-
-
-def message(body: bytes, message_id: str = "") -> Message:
-    name = messages_pb2.PaymentSucceeded.DESCRIPTOR.full_name
-    return Message(message_id or f"msg_{uuid.uuid4().hex}", outbox.routing_key(name), name, body)
+class WaitlistEntryNotFound(NotFound):
+    """There is no such entry."""
 
 
 @dataclass(slots=True)
@@ -155,10 +84,16 @@ class Sales:
     """
 
     known: dict[str, Sale] = field(default_factory=dict)
+    offered: dict[str, Offer] = field(default_factory=dict)
     away: bool = False
 
     def add(self, made: Sale) -> Sale:
         self.known[made.order.id] = self.known[made.event.id] = made
+        return made
+
+    def add_offer(self, made: Offer) -> Offer:
+        for key in (made.entry.id, made.hold.id, made.event.id):
+            self.offered[key] = made
         return made
 
 
@@ -183,9 +118,35 @@ class _Events(event_service_pb2_grpc.EventServiceServicer):
     async def GetEvent(
         self, request: event_service_pb2.GetEventRequest, _: Context
     ) -> event_pb2.Event:
-        if request.event_id not in self._sales.known:
+        known, offered = self._sales.known, self._sales.offered
+        found = known.get(request.event_id) or offered.get(request.event_id)
+        if found is None:
             raise EventNotFound
-        return self._sales.known[request.event_id].event
+        return found.event
+
+
+class _Holds(hold_service_pb2_grpc.HoldServiceServicer):
+    def __init__(self, sales: Sales) -> None:
+        self._sales = sales
+
+    async def GetHold(self, request: hold_service_pb2.GetHoldRequest, _: Context) -> hold_pb2.Hold:
+        if request.hold_id not in self._sales.offered:
+            raise HoldNotFound
+        return self._sales.offered[request.hold_id].hold
+
+
+class _Waitlist(waitlist_service_pb2_grpc.WaitlistServiceServicer):
+    def __init__(self, sales: Sales) -> None:
+        self._sales = sales
+
+    async def GetWaitlistEntry(
+        self, request: waitlist_service_pb2.GetWaitlistEntryRequest, _: Context
+    ) -> waitlist_entry_pb2.WaitlistEntry:
+        if self._sales.away:
+            raise Unavailable
+        if request.waitlist_entry_id not in self._sales.offered:
+            raise WaitlistEntryNotFound
+        return self._sales.offered[request.waitlist_entry_id].entry
 
 
 class _Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
@@ -223,6 +184,12 @@ class PostOffice:
         """A sale that is announced."""
         made = self.sales.add(sale(**facts))
         await self.broker.publish(announcement(made))
+        return made
+
+    async def offer(self, **facts: Any) -> Offer:
+        """An offer that is announced."""
+        made = self.sales.add_offer(offer(**facts))
+        await self.broker.publish(offer_announcement(made))
         return made
 
     async def close_mail_server(self) -> None:
@@ -271,18 +238,20 @@ class PostOffice:
         )
         return await self.log.ResendNotification(request, metadata=as_user or self.superadmin)
 
-    async def about(self, of: Sale, condition: Callable[[Notification], bool]) -> Notification:
-        """The sale's notification, once the condition holds for it."""
+    async def about(
+        self, of: Sale | Offer, condition: Callable[[Notification], bool]
+    ) -> Notification:
+        """The notification of a sale or an offer, once the condition holds for it."""
         found: list[Notification] = []
 
         async def holds() -> bool:
-            found[:] = (await self.notifications(order_id=of.order.id)).notifications
+            found[:] = (await self.notifications((), **of.about)).notifications
             return len(found) == 1 and condition(found[0])
 
         await eventually(holds)
         return found[0]
 
-    async def sent(self, of: Sale) -> Notification:
+    async def sent(self, of: Sale | Offer) -> Notification:
         return await self.about(of, in_state("SENT"))
 
     def mails(self, of: Sale | None = None) -> list[EmailMessage]:
@@ -339,11 +308,15 @@ async def _serving(
     """Answer for ticket_service and payment_service."""
     events = _Events(sales)  # type: ignore[abstract]  # what a mail does not need stays away
     tickets = _Tickets(sales)  # type: ignore[abstract]  # as above
+    holds = _Holds(sales)  # type: ignore[abstract]  # as above
+    waitlist = _Waitlist(sales)  # type: ignore[abstract]  # as above
     orders = _Orders(sales)  # type: ignore[abstract]  # as above
     served: dict[str, list[tuple[Any, Any]]] = {
         "ticket_service": [
             (events, event_service_pb2_grpc.add_EventServiceServicer_to_server),
             (tickets, ticket_service_pb2_grpc.add_TicketServiceServicer_to_server),
+            (holds, hold_service_pb2_grpc.add_HoldServiceServicer_to_server),
+            (waitlist, waitlist_service_pb2_grpc.add_WaitlistServiceServicer_to_server),
         ],
         "payment_service": [(orders, order_service_pb2_grpc.add_OrderServiceServicer_to_server)],
     }
@@ -356,8 +329,8 @@ async def _serving(
         yield
 
 
-async def dead_letters(office: PostOffice) -> int:
-    return await office.broker.dead_letters(PAYMENT_SUCCEEDED)
+async def dead_letters(office: PostOffice, queue: Queue = PAYMENT_SUCCEEDED) -> int:
+    return await office.broker.dead_letters(queue)
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -373,9 +346,3 @@ def refused(reason: str) -> Iterator[None]:
     with pytest.raises(RemoteError) as caught:
         yield
     assert caught.value.reason == reason, caught.value
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp

@@ -2,7 +2,11 @@
 
 from tessera.notification.v1 import document_service_pb2
 
-from tests.integration.notification_service.support import PostOffice, Sale, refused, sale
+from tests.integration.notification_service.sales import Sale, sale
+from tests.integration.notification_service.support import (
+    PostOffice,
+    refused,
+)
 from tests.unit.notification_service.reading import pages, qr_codes, text_of
 
 

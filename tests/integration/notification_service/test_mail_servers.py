@@ -9,13 +9,12 @@ from deploy.local.smtp_sink import Moment
 from kit.database import Database, service_url
 from notification_service.mailing.operations import LEASE
 from notification_service.notifications import store
+from tests.integration.notification_service.sales import announcement, sale
 from tests.integration.notification_service.support import (
     Notification,
     PostOffice,
-    announcement,
     eventually,
     in_state,
-    sale,
 )
 
 

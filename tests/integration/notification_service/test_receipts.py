@@ -5,14 +5,12 @@ import asyncio
 import pytest
 from tessera.ticket.v1 import ticket_pb2
 
+from tests.integration.notification_service.sales import announcement, message, sale
 from tests.integration.notification_service.support import (
     PostOffice,
-    announcement,
     dead_letters,
     eventually,
     in_state,
-    message,
-    sale,
 )
 from tests.unit.notification_service.reading import (
     attachment,

@@ -1,12 +1,27 @@
 """What a mail client shows of a mail, and a reader and a scanner of the tickets in it."""
 
+import email
+import html
 import io
+import re
 from email.message import EmailMessage
+from email.policy import SMTP
 
 import pypdfium2
 import zxingcpp
 from PIL import Image
 from pypdf import PdfReader
+
+
+def received(message: EmailMessage) -> EmailMessage:
+    """The mail as the other side of the wire parses it."""
+    parsed = email.message_from_bytes(message.as_bytes(), policy=SMTP)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+def html_words(message: EmailMessage) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", html_part(message))).split())
 
 
 def text_part(message: EmailMessage) -> str:

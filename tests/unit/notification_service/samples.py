@@ -1,11 +1,13 @@
 """A sale to render, with what a test cares about replaced."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.headerregistry import Address
 from email.message import EmailMessage
 
-from notification_service.documents.domain import Event, Order, OrderLine, Ticket
+from notification_service.documents.domain import Event, Offer, Order, OrderLine, Seat, Ticket
+from notification_service.documents.offer import render_offer
 from notification_service.documents.receipt import render_receipt
 
 SENDER = Address("Verona Nights", "tickets", "example.org")
@@ -49,6 +51,45 @@ def some_tickets(
         )
         for number in range(1, count + 1)
     ]
+
+
+def seated_tickets(*seats: Seat) -> list[Ticket]:
+    return [
+        replace(ticket, seat=seat)
+        for ticket, seat in zip(some_tickets(count=len(seats)), seats, strict=True)
+    ]
+
+
+def an_offer(
+    quantity: int = 2,
+    seats: tuple[Seat, ...] = (),
+    customer_name: str = "Grace Guest",
+    customer_email: str = "grace@example.org",
+    url: str = "",
+) -> Offer:
+    return Offer(
+        hold_id="hold_0199",
+        customer_name=customer_name,
+        customer_email=customer_email,
+        ticket_type_name="Early bird",
+        quantity=quantity,
+        unit_price=Decimal("50.00"),
+        total=Decimal("50.00") * quantity,
+        currency_code="EUR",
+        seats=seats,
+        expires_at=datetime(2026, 9, 1, 16, 30, tzinfo=UTC),
+        url=url,
+    )
+
+
+def an_offer_mail(offer: Offer | None = None, event: Event | None = None) -> EmailMessage:
+    return render_offer(
+        event or an_event(),
+        offer or an_offer(),
+        sender=SENDER,
+        notification_id="ntf_0199",
+        date=datetime(2026, 9, 1, 16, 0, tzinfo=UTC),
+    )
 
 
 def a_receipt(

@@ -1,39 +1,36 @@
 """The receipt: a mail that any client shows, with the same facts in each part."""
 
-import email
-import html
 import io
 import pickle
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from email.message import EmailMessage
-from email.policy import SMTP
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
 
-from notification_service.documents.domain import OrderLine
+from notification_service.documents.domain import OrderLine, Seat
 from notification_service.documents.letter import UndeliverableAddress
 from notification_service.documents.tickets_pdf import render_tickets
-from tests.unit.notification_service.reading import attachment, html_part, text_part
-from tests.unit.notification_service.samples import a_receipt, an_event, an_order, some_tickets
+from tests.unit.notification_service.reading import (
+    attachment,
+    html_part,
+    html_words,
+    received,
+    text_part,
+)
+from tests.unit.notification_service.samples import (
+    a_receipt,
+    an_event,
+    an_order,
+    seated_tickets,
+    some_tickets,
+)
 
 any_text = st.text(st.characters(), max_size=500)
-
-
-def received(message: EmailMessage) -> EmailMessage:
-    """The mail as the other side of the wire parses it."""
-    parsed = email.message_from_bytes(message.as_bytes(), policy=SMTP)
-    assert isinstance(parsed, EmailMessage)
-    return parsed
-
-
-def html_words(message: EmailMessage) -> str:
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", html_part(message))).split())
 
 
 def test_the_mail_has_text_html_and_the_tickets() -> None:
@@ -124,6 +121,31 @@ def test_every_order_line_is_listed() -> None:
     assert "1 \N{MULTIPLICATION SIGN} Front row €60.00 each €60.00 Total €100.00" in html_words(
         mail
     )
+
+
+def test_seats_are_listed_ticket_by_ticket() -> None:
+    tickets = seated_tickets(Seat("Balcony", "4", "12"), Seat("", "AA", "13"))
+
+    mail = received(a_receipt(tickets=tickets))
+
+    assert text_part(mail).split("\n\n")[5].splitlines() == [
+        "Your seats",
+        "Ticket 1: Balcony, row 4, seat 12",
+        "Ticket 2: row AA, seat 13",
+    ]
+    assert "YOUR SEATS Ticket 1 Balcony, row 4, seat 12 Ticket 2 row AA, seat 13" in html_words(
+        mail
+    )
+
+
+def test_a_ticket_without_a_seat_has_none_listed() -> None:
+    tickets = [*seated_tickets(Seat("Balcony", "4", "12")), *some_tickets(count=1)]
+    assert text_part(received(a_receipt(tickets=tickets))).split("\n\n")[5].splitlines() == [
+        "Your seat",
+        "Ticket 1: Balcony, row 4, seat 12",
+    ]
+    for shown in (text_part, html_words):
+        assert "seat" not in shown(received(a_receipt())).lower()
 
 
 def test_html_loads_nothing_from_elsewhere() -> None:

@@ -101,3 +101,24 @@ def test_any_other_mail_server_does() -> None:
 def test_a_mail_server_is_needed() -> None:
     with pytest.raises(InvalidSetting, match="TESSERA_SMTP_URL"):
         settings(SMTP_URL="")
+
+
+def test_a_storefront_is_the_address_of_any_holds_page() -> None:
+    url = "https://tickets.example.org/holds/{hold_id}?from=mail"
+    assert settings(STOREFRONT_URL=url).storefront_url == url
+    assert settings().storefront_url == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tickets.example.org/{hold_id}",
+        "https://tickets.example.org/holds",
+        "https:///{hold_id}",
+        "javascript:alert({hold_id})",
+        "https://[broken/{hold_id}",
+    ],
+)
+def test_what_is_no_page_of_a_hold_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="TESSERA_STOREFRONT_URL"):
+        settings(STOREFRONT_URL=text)

@@ -3,7 +3,9 @@
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 
 import pytest
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 from pypdf import PdfReader
 
+from notification_service.documents.domain import Seat
 from notification_service.documents.tickets_pdf import render_tickets
 from tests.unit.notification_service.reading import pages, qr_codes, text_of
-from tests.unit.notification_service.samples import an_event, an_order, some_tickets
+from tests.unit.notification_service.samples import an_event, an_order, seated_tickets, some_tickets
 
 # Millimetres: left, top, right, bottom.
 ABOVE_PERFORATION = (20, 146, 190, 149)
@@ -43,6 +46,17 @@ def ink(page: Image.Image, box_mm: tuple[int, int, int, int]) -> tuple[int, int,
     """The box, in pixels, that holds everything that is not white within `box_mm`."""
     left, top, right, bottom = (round(mm * page.width / 210) for mm in box_mm)
     return ImageChops.invert(page.crop((left, top, right, bottom))).getbbox()
+
+
+def font_sizes(pdf: bytes) -> dict[str, float]:
+    """How large each text of the first page is, in points."""
+    sizes: dict[str, float] = {}
+
+    def note(text: str, _cm: object, _tm: object, _font: object, size: float) -> None:
+        sizes[text.strip()] = size
+
+    PdfReader(io.BytesIO(pdf)).pages[0].extract_text(visitor_text=note)
+    return sizes
 
 
 def title_of(title: str) -> Image.Image:
@@ -76,6 +90,31 @@ def test_each_ticket_has_a_page_of_its_own_that_says_everything() -> None:
         "Tessera",
     ):
         assert fact in text
+
+
+def test_the_seat_is_on_the_ticket_in_the_halls_own_words() -> None:
+    tickets = seated_tickets(Seat("Balcony left", "4", "12"), Seat("", "AA", "13"))
+
+    pdf = render_tickets(an_event(), an_order(), tickets)
+
+    assert "SECTION Balcony left ROW 4 SEAT 12" in text_of(pdf)
+    assert "ROW AA SEAT 13" in text_of(pdf, page=1)
+    assert "SECTION" not in text_of(pdf, page=1)
+
+
+def test_a_ticket_without_a_seat_says_nothing_about_one() -> None:
+    text = text_of(render_tickets(an_event(), an_order(), some_tickets(count=1)))
+
+    assert not {"SECTION", "ROW", "SEAT"} & set(text.split())
+
+
+def test_the_seat_is_larger_than_all_but_the_title() -> None:
+    [ticket] = seated_tickets(Seat("Balcony", "4", "12"))
+    sizes = font_sizes(render_tickets(an_event(), an_order(), [ticket]))
+
+    seat = min(sizes[text] for text in ("Balcony", "4", "12"))
+    assert seat >= 1.5 * max(sizes[text] for text in ("Early bird", "Ada Lovelace", "€50.00"))
+    assert seat >= 24  # points: read at arm's length in the dark
 
 
 def test_pages_are_a4() -> None:
@@ -114,6 +153,20 @@ def test_awkward_text_stays_on_the_ticket_and_off_the_qr_code(text: str) -> None
     (page,) = pages(render_tickets(event, an_order(), tickets))
 
     assert qr_codes(page) == [tickets[0].code]
+    for margin in (ABOVE_PERFORATION, LEFT_MARGIN, RIGHT_MARGIN):
+        assert ink(page, margin) is None
+
+
+@pytest.mark.parametrize("text", awkward_texts, ids=ascii)
+def test_awkward_seats_stay_on_the_ticket_and_off_the_qr_code(text: str) -> None:
+    ends_at = datetime(2026, 12, 30, 22, 0, tzinfo=UTC)
+    event = an_event(title=text, location=text, ends_at=ends_at)
+    [ticket] = seated_tickets(Seat(text, text, text))
+    ticket = replace(ticket, holder_name=text, price=Decimal("123456789.00"))
+
+    (page,) = pages(render_tickets(event, an_order(), [ticket]))
+
+    assert qr_codes(page) == [ticket.code]
     for margin in (ABOVE_PERFORATION, LEFT_MARGIN, RIGHT_MARGIN):
         assert ink(page, margin) is None
 
