@@ -274,7 +274,7 @@ tickets = Table(
     Column("organizer_id", Text, nullable=False),
     Column("ticket_type_id", Text, ForeignKey("ticket_types.id"), nullable=False, index=True),
     Column("ticket_type_name", Text, nullable=False),
-    Column("hold_id", Text, ForeignKey("holds.id"), nullable=False),
+    Column("hold_id", Text, ForeignKey("holds.id"), nullable=False, index=True),
     Column("order_id", Text, nullable=False),
     Column("number", Integer, nullable=False),
     Column("holder_name", Text, nullable=False),

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from kit.database import Transaction
 from ticket_service.admission.domain import Rejection, Ticket, TicketState
 from ticket_service.seating.domain import AssignedSeat
+from ticket_service.stock.store import QUOTA_REMAINING
 from ticket_service.tables import check_ins, ticket_types, tickets
 
 _IDS = bindparam("ids", type_=ARRAY(Text))
@@ -90,7 +91,7 @@ async def count_by_ticket_type(
         select(
             ticket_types.c.id,
             ticket_types.c.name,
-            ticket_types.c.remaining,
+            func.least(ticket_types.c.remaining, QUOTA_REMAINING),
             func.coalesce(admitted.c.admitted, 0),
         )
         .outerjoin(admitted, admitted.c.ticket_type_id == ticket_types.c.id)

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from kit.database import Transaction, signal
 from ticket_service.catalog.domain import Event, EventState, TicketType
 from ticket_service.stock.domain import CHANGED
+from ticket_service.stock.store import QUOTA_REMAINING
 from ticket_service.tables import (
     event_seats,
     events,
@@ -42,14 +43,6 @@ from ticket_service.tables import (
 )
 
 ENDING_BATCH = 1000
-
-_QUOTA_REMAINING = (
-    select(func.min(quotas.c.remaining))
-    .select_from(quotas.join(quota_ticket_types))
-    .where(quota_ticket_types.c.ticket_type_id == ticket_types.c.id)
-    .scalar_subquery()
-    .label("quota_remaining")
-)
 
 
 async def insert_event(tx: Transaction, values: Mapping[str, Any]) -> Event:
@@ -223,7 +216,7 @@ async def list_ticket_types(
 ) -> dict[str, list[TicketType]]:
     """The ticket types of some events, oldest first."""
     query = (
-        select(*ticket_types.c, events.c.currency_code, _QUOTA_REMAINING)
+        select(*ticket_types.c, events.c.currency_code, QUOTA_REMAINING)
         .join(events)
         .where(ticket_types.c.event_id.in_(event_ids))
         .order_by(ticket_types.c.id)

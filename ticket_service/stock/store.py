@@ -15,6 +15,14 @@ from kit.database import Transaction, signal
 from ticket_service.stock.domain import CHANGED, Shelf, Stock
 from ticket_service.tables import quota_ticket_types, quotas, ticket_types
 
+# Of a row of ticket_types, in any SELECT: what the tightest of its quotas leaves; null without one.
+QUOTA_REMAINING = (
+    select(func.min(quotas.c.remaining))
+    .select_from(quotas.join(quota_ticket_types))
+    .where(quota_ticket_types.c.ticket_type_id == ticket_types.c.id)
+    .scalar_subquery()
+    .label("quota_remaining")
+)
 _IDS = bindparam("ids", type_=ARRAY(Text))
 _LOCK_TYPES = (
     select(ticket_types)

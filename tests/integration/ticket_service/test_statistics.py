@@ -48,6 +48,13 @@ async def test_a_day_begins_at_midnight_where_the_event_is(
     assert days == [("2026-06-30", 2), ("2026-07-01", 2)]
 
 
+async def test_what_remains_is_what_a_quota_leaves(shop: Shop, organizer: Organizer) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 10}, {"total_stock": 3})
+    await shop.add_quota(organizer, 4, *published.ticket_types)
+    found = await statistics(shop, published.id)
+    assert [kind.remaining for kind in found.ticket_types] == [4, 3]
+
+
 async def test_an_event_without_sales_has_zeroes(shop: Shop, organizer: Organizer) -> None:
     draft = await shop.draft(organizer)
     found = await statistics(shop, draft.id)

@@ -327,6 +327,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_seats")),
     )
     op.create_index("uq_seats_row_id_number", "seats", ["row_id", "number"], unique=True)
+    op.create_index(op.f("ix_tickets_hold_id"), "tickets", ["hold_id"], unique=False)
     op.drop_constraint("fk_holds_event_id", "holds", type_="foreignkey")
     op.drop_constraint("fk_hold_items_ticket_type_id", "hold_items", type_="foreignkey")
     op.add_column("hold_items", sa.Column("seat_ids", postgresql.ARRAY(sa.Text()), nullable=True))
@@ -348,6 +349,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_tickets_hold_id"), table_name="tickets")
     op.drop_index(
         "uq_tickets_event_id_seat_id",
         table_name="tickets",
