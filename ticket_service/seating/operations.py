@@ -12,6 +12,7 @@ from ticket_service.catalog import store as catalog_store
 from ticket_service.catalog.domain import EventNotFound, EventState, TicketType
 from ticket_service.seating import maps, store
 from ticket_service.seating.domain import Seating
+from ticket_service.seating.drawings import Drawings, Picture
 from ticket_service.seating.maps import (
     BlockedSeat,
     Drawing,
@@ -53,10 +54,14 @@ async def create_seat_map(
         await store.seat_event(tx, event_id, hall_id, requests)
         await store.set_stock(tx, event_id, stock)
         await offers.offer(tx, stock)
-        return await once.record(tx, await _drawing(tx, event_id))
+        drawing = await store.draw(tx, event_id)
+        assert drawing is not None, event_id
+        return await once.record(tx, drawing)
 
 
-async def get_seat_map(database: Database, caller: Caller, event_id: str) -> Drawing:
+async def get_seat_map(
+    database: Database, drawings: Drawings[Picture], caller: Caller, event_id: str
+) -> Picture:
     """The seats of an event that the caller may see.
 
     Raises:
@@ -64,7 +69,10 @@ async def get_seat_map(database: Database, caller: Caller, event_id: str) -> Dra
     """
     async with database.begin() as tx:
         await _check_visible(tx, caller, event_id)
-        return await _drawing(tx, event_id)
+        picture = await drawings.get(tx, event_id)
+    if picture is None:
+        raise SeatMapNotFound
+    return picture
 
 
 async def delete_seat_map(database: Database, organizer_id: str, event_id: str) -> None:
@@ -201,13 +209,6 @@ def _position(part: str) -> int:
     if not re.fullmatch("[0-9]{1,9}", part):
         raise paging.InvalidPageToken.of("page_token")
     return int(part)
-
-
-async def _drawing(tx: Transaction, event_id: str) -> Drawing:
-    drawing = await store.draw(tx, event_id)
-    if drawing is None:
-        raise SeatMapNotFound
-    return drawing
 
 
 async def _changes(tx: Transaction, event_id: str, since: int) -> SeatStates:

@@ -17,8 +17,9 @@ from tessera.ticket.v1 import (
 from kit import auth, clock
 from kit.database import Database
 from kit.idempotency import Once
+from ticket_service.holds.rpc import seat_proto
 from ticket_service.seating import operations
-from ticket_service.seating.domain import AssignedSeat
+from ticket_service.seating.drawings import Drawings
 from ticket_service.seating.maps import BlockedSeat, Drawing, DrawnSeat, SeatStates, ZoneRequest
 from ticket_service.seating.seatings import Seatings
 from ticket_service.venues.domain import BlockReason
@@ -34,6 +35,7 @@ class SeatMaps(seat_map_service_pb2_grpc.SeatMapServiceServicer):
         self._database = database
         self._seatings = seatings
         self._offers = offers
+        self._drawings = Drawings(drawing_proto)
 
     async def CreateSeatMap(
         self, request: seat_map_service_pb2.CreateSeatMapRequest, _context: Context
@@ -52,9 +54,8 @@ class SeatMaps(seat_map_service_pb2_grpc.SeatMapServiceServicer):
     async def GetSeatMap(
         self, request: seat_map_service_pb2.GetSeatMapRequest, _context: Context
     ) -> seat_map_pb2.SeatMap:
-        caller = auth.current()
-        return drawing_proto(
-            await operations.get_seat_map(self._database, caller, request.event_id)
+        return await operations.get_seat_map(
+            self._database, self._drawings, auth.current(), request.event_id
         )
 
     async def DeleteSeatMap(
@@ -154,13 +155,6 @@ def states_proto(states: SeatStates) -> seat_map_pb2.SeatStates:
     )
 
 
-def assigned_seat_proto(seat: AssignedSeat) -> seat_pb2.AssignedSeat:
-    """One seat as tickets name it."""
-    return seat_pb2.AssignedSeat(
-        seat_id=seat.seat_id, section=seat.section, row=seat.row, number=seat.number
-    )
-
-
 def _rows(seats: Iterable[DrawnSeat]) -> list[seat_map_pb2.SeatMapRow]:
     return [
         seat_map_pb2.SeatMapRow(name=row, seats=[_seat_proto(seat) for seat in in_row])
@@ -176,7 +170,7 @@ def _seat_proto(seat: DrawnSeat) -> seat_map_pb2.SeatMapSeat:
 
 def _blocked_proto(blocked: BlockedSeat) -> seat_map_pb2.BlockedSeat:
     return seat_map_pb2.BlockedSeat(
-        seat=assigned_seat_proto(blocked.seat),
+        seat=seat_proto(blocked.seat),
         reason=seat_pb2.BlockReason.Value(f"BLOCK_REASON_{blocked.reason}"),
         note=blocked.note,
     )

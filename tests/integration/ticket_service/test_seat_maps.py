@@ -4,7 +4,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from tessera.ticket.v1 import seat_map_pb2, seat_map_service_pb2, seat_pb2, ticket_type_pb2
+from tessera.ticket.v1 import (
+    event_pb2,
+    seat_map_pb2,
+    seat_map_service_pb2,
+    seat_pb2,
+    ticket_type_pb2,
+)
 
 from kit import paging
 from tests.integration.ticket_service.support import (
@@ -18,6 +24,8 @@ from tests.integration.ticket_service.support import (
     zones_of,
 )
 from tests.support.tokens import Metadata
+from ticket_service.seating.drawings import Drawings
+from ticket_service.seating.maps import Drawing
 
 Zone = seat_map_service_pb2.CreateSeatMapZone
 
@@ -486,3 +494,37 @@ async def test_admins_who_seat_and_block_at_once_take_turns(
     assert set(found) <= {"OK", "SEAT_NOT_FOUND"}
     assert (await shop.seat_states(theatre.id)).states == "AAAA"
     assert await stock(shop, theatre.id) == [("A", 4, 4, True)]
+
+
+async def test_a_seat_map_is_drawn_once_until_the_event_is_seated_anew(
+    shop: Shop, organizer: Organizer
+) -> None:
+    theatre = await shop.theatre(organizer, "AAA")
+    other, third = [await shop.theatre(organizer, "AA") for _ in range(2)]
+    drawn: list[str] = []
+
+    def render(drawing: Drawing) -> str:
+        drawn.append(drawing.seat_map.event_id)
+        return f"{len(drawing.seats)} seats"
+
+    drawings = Drawings(render, max_seats=5)
+
+    async def look(of: event_pb2.Event) -> str | None:
+        async with shop.database.begin() as tx:
+            return await drawings.get(tx, of.id)
+
+    assert [await look(theatre) for _ in range(2)] == ["3 seats"] * 2
+    await look(other)
+    assert drawn == [theatre.id, other.id]
+    hall = await shop.add_hall(organizer, stalls("A"))
+    await shop.seat_event(organizer, theatre, hall.id)
+    assert [await look(theatre) for _ in range(2)] == ["1 seats"] * 2
+    assert drawn[2:] == [theatre.id]
+    await delete(shop, organizer, other.id)
+    assert await look(other) is None
+    await shop.seat_event(organizer, theatre, (await shop.add_hall(organizer, stalls("AAAA"))).id)
+    await look(theatre)
+    await look(third)  # more than are kept
+    assert drawn[3:] == [theatre.id, third.id]
+    await look(theatre)
+    assert drawn[5:] == [theatre.id]
