@@ -184,6 +184,14 @@ async def test_a_change_that_is_not_saved_is_not_remembered(
     await look(shop, seatings, theatre.id)
     (await look(shop, seatings, theatre.id)).block(seats, HOUSE)
     assert (await look(shop, seatings, theatre.id)).letters == "AA"
+    async with shop.database.begin() as tx:
+        seating = await seatings.lock(tx, theatre.id)
+        assert seating is not None
+        seating.block(seats[:1], HOUSE)
+        await seatings.save(tx, seating)
+        seating.block(seats[1:], HOUSE)
+    assert (await look(shop, seatings, theatre.id)).letters == "BA"
+    await clear(shop, theatre)
 
 
 async def test_changes_of_others_are_read_without_reading_all_seats(

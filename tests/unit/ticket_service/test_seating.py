@@ -217,6 +217,17 @@ def test_single_seats_may_stay_alone_when_asked_but_not_without_need() -> None:
     assert best(seating, 1, orphans=True) == "0: 5"
 
 
+def test_a_row_without_room_is_looked_at_again_when_its_seats_change() -> None:
+    seating = seated(hall("aaa"))
+    assert best(seating, 2) == "none"
+    seating.take("hold", "tt_a", ["seat_0_1"])
+    assert best(seating, 2) == "0: 2 3"
+    seating = seated(hall("aaaa"), "AHAA")
+    assert best(seating, 3, orphans=True) == "none"
+    seating.give_back(["seat_0_2"])
+    assert best(seating, 3, orphans=True) == "0: 1 2 3"
+
+
 def test_nobody_sits_where_another_ticket_type_is_sold() -> None:
     seating = seated(hall("aabb", "bbbb"))
     assert best(seating, 2, "tt_a") == "0: 1 2"
