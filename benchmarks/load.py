@@ -29,10 +29,10 @@ class Requests:
     method: str
     path: str
     connections: int
-    duration_s: float  # or less, when so many requests were answered before:
+    duration_s: float  # or until the limit is reached
     body: bytes = b""
-    limit: int = 0  # wrk only; 0: as many as there is time for
-    keep: Path | None = None  # wrk only: where the bodies of the 201 answers go, a line each
+    limit: int = 0  # of requests, all of which are answered; 0: none. wrk only
+    keep: Path | None = None  # where the bodies of the 201 answers go, a line each. wrk only
 
     def lasting(self, duration_s: float) -> "Requests":
         """The same for another time: to warm up."""

@@ -42,6 +42,7 @@ async def _hold(plan: dict[str, Any]) -> dict[str, Any]:
         identity.channel_credentials(),
         options=[*OPTIONS, ("grpc.ssl_target_name_override", "ticket_service")],
     ) as channel:
+        await channel.channel_ready()
         return await _call(channel, plan)
 
 

@@ -26,7 +26,8 @@ async def buy(mesh: Mesh, hold_ids: Sequence[str]) -> float:
     settings = mesh.settings("ticket_service")
     environment = Environment({PREFIX + name: value for name, value in settings.items()})
     channels = Channels(environment, Identity.load(environment.path("TLS_DIR"), BUYER))
-    tickets = ticket_service_pb2_grpc.TicketServiceStub(channels.channel("ticket_service"))
+    channel = channels.channel("ticket_service")
+    tickets = ticket_service_pb2_grpc.TicketServiceStub(channel)
     waiting = iter(hold_ids)
 
     async def buy_the_next() -> None:
@@ -38,6 +39,7 @@ async def buy(mesh: Mesh, hold_ids: Sequence[str]) -> float:
 
     started = time.perf_counter()
     try:
+        await channel.channel_ready()
         await asyncio.gather(*(buy_the_next() for _ in range(_AT_ONCE)))
     except TesseraError as error:
         raise BenchmarkFailed(f"A hold cannot be bought: {error.message}") from error

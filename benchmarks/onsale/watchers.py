@@ -1,6 +1,7 @@
 """People who watch what remains of an event: through the gateway, or directly over gRPC."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,6 @@ from tessera.ticket.v1 import availability_service_pb2, availability_service_pb2
 from benchmarks.http_client import encode
 from benchmarks.mesh import BenchmarkFailed, Mesh
 from kit.auth import GATEWAY
-from kit.rpc_client import OPTIONS
 from kit.tls import Identity
 
 _TOLD_WITHIN_S = 60
@@ -23,11 +23,11 @@ _MESSAGE = b"\ndata:"
 
 
 class Crowd:
-    """How often each watcher has been told something, and how many were sent away."""
+    """How often each watcher has been told something, and why some were sent away."""
 
     def __init__(self, count: int) -> None:
         self.told = [0] * count
-        self.gone = 0
+        self.gone: Counter[str] = Counter()
 
     async def all_told(self, times: int) -> None:
         """Return when each has been told so many times. Raises BenchmarkFailed."""
@@ -35,7 +35,7 @@ class Crowd:
             async with asyncio.timeout(_TOLD_WITHIN_S):
                 while min(self.told) < times:
                     if self.gone:
-                        raise BenchmarkFailed(f"{self.gone} watchers were sent away.")
+                        raise BenchmarkFailed(f"Watchers were sent away: {dict(self.gone)}.")
                     await asyncio.sleep(_LOOK_S)
         except TimeoutError:
             behind = sum(1 for told in self.told if told < times)
@@ -90,7 +90,7 @@ class _Reader(asyncio.Protocol):
             self._end = data[1 - len(_MESSAGE) :]
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        self._crowd.gone += 1
+        self._crowd.gone["the stream ended" if self._is_good else "refused"] += 1
 
 
 @asynccontextmanager
@@ -100,7 +100,6 @@ async def over_grpc(mesh: Mesh, event_id: str, count: int) -> AsyncIterator[Crow
     settings = mesh.settings("ticket_service")
     identity = Identity.load(Path(settings["TLS_DIR"]), GATEWAY)
     options = [
-        *OPTIONS,
         ("grpc.ssl_target_name_override", "ticket_service"),
         ("grpc.use_local_subchannel_pool", 1),  # a connection for each channel
     ]
@@ -130,9 +129,10 @@ async def _watch(channel: grpc.aio.Channel, event_id: str, crowd: Crowd, number:
     try:
         async for _ in service.WatchAvailability(request):
             crowd.told[number] += 1
-    except grpc.aio.AioRpcError:
-        pass
-    crowd.gone += 1
+    except grpc.aio.AioRpcError as error:
+        crowd.gone[error.details() or error.code().name] += 1
+    else:
+        crowd.gone["the stream ended"] += 1
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
