@@ -229,17 +229,15 @@ class Seating:
 
     def _best_of(self, bench: Bench, quantity: int, allow_orphans: bool) -> int | None:
         """Where the best seats of a bench begin, if it has so many together."""
-        best = None
+        found = []
         for start, stop in bench.stretches:
             for run in _runs(quantity).finditer(self._states, start, stop):
-                begin = run.start()
-                place = _place(
-                    run.end() - begin, quantity, bench.twice_middle - 2 * begin, allow_orphans
-                )
-                if place is not None:
+                begin, length = run.start(), run.end() - run.start()
+                middle = bench.twice_middle - 2 * begin
+                if place := _place(length, quantity, middle, allow_orphans):
                     *preference, offset = place
-                    best = min(best or (*preference, begin + offset), (*preference, begin + offset))
-        return best[-1] if best else None
+                    found.append((*preference, begin + offset))
+        return min(found)[-1] if found else None
 
     def _set(
         self,
@@ -287,6 +285,9 @@ def _place(
     run; None if every offset leaves an orphan. `twice_middle` is twice the middle's offset.
     """
     spare = length - quantity
+    # What is wasted repeats itself every `quantity` seats: the best place is near the middle.
+    nearest = min(max((twice_middle - quantity) // 2, 0), spare)
+    reach = 2 * quantity + 1
     places = (
         (
             left % quantity + (spare - left) % quantity,
@@ -294,6 +295,6 @@ def _place(
             abs(2 * left + quantity - twice_middle),
             left,
         )
-        for left in range(spare + 1)
+        for left in range(max(nearest - reach, 0), min(nearest + reach, spare) + 1)
     )
     return min((place for place in places if allow_orphans or not place[1]), default=None)

@@ -19,6 +19,7 @@ from ticket_service.seating.domain import (
     SeatTaken,
 )
 from ticket_service.seating.plan import PlannedSeat, SeatPlan
+from ticket_service.venues.domain import BlockReason
 
 AVAILABLE, HELD, SOLD, BLOCKED = SeatState
 CREATED = datetime(2026, 11, 20, 19, 30, tzinfo=UTC)
@@ -128,6 +129,18 @@ def test_the_best_seats_are_those_that_trying_every_place_finds(
         return
     found = seating.take_best("hold", ticket_type_id, quantity, allow_orphans=orphans)
     assert [seat.seat_id for seat in found] == [seats[at].seat_id for at in expected]
+
+
+@given(st.integers(1, 80), st.integers(1, 80), st.integers(0, 80), st.integers(1, 7), st.booleans())
+def test_long_rows_have_their_best_seats_where_trying_every_place_finds_them(
+    left: int, free: int, right: int, quantity: int, orphans: bool
+) -> None:
+    seats = hall("a" * (left + free + right))
+    letters = "S" * left + "A" * free + "S" * right
+    seating = seated(seats, letters)
+    expected = model(seats, letters, "tt_a", quantity, orphans=orphans)
+    numbers = " ".join(seats[at].number for at in expected)
+    assert best(seating, quantity, orphans=orphans) == (f"0: {numbers}" if expected else "none")
 
 
 @given(halls(), types, quantities)
@@ -303,18 +316,21 @@ def test_what_nobody_has_cannot_be_given_back_or_sold(letter: str) -> None:
 def test_seats_are_blocked_all_or_none_and_not_under_anybody() -> None:
     seating = seated(hall("aabb"), "AHAA")
     with pytest.raises(SeatTaken):
-        seating.block(["seat_0_1", "seat_0_2"], "HOUSE")
+        seating.block(["seat_0_1", "seat_0_2"], BlockReason.HOUSE)
     with pytest.raises(SeatNotFound):
-        seating.block(["seat_0_1", "seat_9_9"], "HOUSE")
+        seating.block(["seat_0_1", "seat_9_9"], BlockReason.HOUSE)
     assert seating.letters == "AHAA"
-    assert seating.block(["seat_0_1", "seat_0_3", "seat_0_4"], "HOUSE") == {"tt_a": 1, "tt_b": 2}
+    assert seating.block(["seat_0_1", "seat_0_3", "seat_0_4"], BlockReason.HOUSE) == {
+        "tt_a": 1,
+        "tt_b": 2,
+    }
     assert seating.letters == "BHBB"
 
 
 def test_a_blocked_seat_may_get_another_reason() -> None:
     seating = seated(hall("aa"), "BA")
-    assert seating.block(["seat_0_1", "seat_0_2"], "OTHER", "Camera") == {"tt_a": 1}
-    assert seating.changes[0] == Change(BLOCKED, BLOCKED, reason="OTHER", note="Camera")
+    assert seating.block(["seat_0_1", "seat_0_2"], BlockReason.OTHER, "Camera") == {"tt_a": 1}
+    assert seating.changes[0] == Change(BLOCKED, BLOCKED, reason=BlockReason.OTHER, note="Camera")
 
 
 def test_unblocking_leaves_alone_what_is_not_blocked() -> None:
@@ -334,14 +350,14 @@ def test_changes_tell_what_each_seat_was_and_whose_it_is() -> None:
     seating.give_back(["seat_0_3", "seat_0_5"])
     seating.unblock(["seat_0_4"])
     seating.take("next", "tt_a", ["seat_0_5"])
-    seating.block(["seat_0_6"], "WHEELCHAIR", "By the door")
+    seating.block(["seat_0_6"], BlockReason.WHEELCHAIR, "By the door")
     assert seating.changes == {
         0: Change(AVAILABLE, SOLD, "new"),
         1: Change(HELD, SOLD),
         2: Change(SOLD, AVAILABLE),
         3: Change(BLOCKED, AVAILABLE),
         4: Change(HELD, HELD, "next"),
-        5: Change(AVAILABLE, BLOCKED, None, "WHEELCHAIR", "By the door"),
+        5: Change(AVAILABLE, BLOCKED, None, BlockReason.WHEELCHAIR, "By the door"),
     }
 
 
@@ -349,7 +365,7 @@ def test_what_is_undone_is_no_change() -> None:
     seating = seated(hall("aa"))
     seating.take("hold", "tt_a", ["seat_0_1"])
     seating.give_back(["seat_0_1"])
-    seating.block(["seat_0_2"], "HOUSE")
+    seating.block(["seat_0_2"], BlockReason.HOUSE)
     seating.unblock(["seat_0_2"])
     assert seating.changes == {}
 
