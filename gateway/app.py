@@ -16,7 +16,9 @@ from gateway.mesh import Mesh
 from gateway.middleware import BodyLimit, CrossOrigin, InFlight, SafeHeaders, Tracing
 from gateway.routes import routes
 from gateway.settings import Settings
-from gateway.transcoding import Endpoint, Transcoder
+from gateway.stops import told_to_stop
+from gateway.streams import Streams
+from gateway.transcoding import Endpoint, Shared, Transcoder
 from kit import rpc_client, telemetry
 from kit.auth import GATEWAY, TokenVerifier
 from kit.settings import Environment
@@ -38,13 +40,16 @@ def build_app(
     verifier: TokenVerifier,
     on_stop: Callable[[], Awaitable[None]] = _nothing,
     cache: Cache | None = None,
-) -> Starlette:
+) -> "Gateway":
     """The gateway as an ASGI application.
 
-    When its lifespan ends, the requests at work are waited for, and then `on_stop` runs.
+    When its lifespan ends, the requests at work are waited for, and then `on_stop` runs. Streams
+    have no end to wait for: they are ended as soon as the process is told to stop.
     """
     table, cache = routes(contract.methods()), cache or Cache()
-    endpoints = [Endpoint(route, mesh, verifier, cache, settings.call_timeout_s) for route in table]
+    streams = Streams(settings.max_watchers)
+    shared = Shared(mesh, verifier, cache, streams, settings.call_timeout_s)
+    endpoints = [Endpoint(route, shared) for route in table]
     document = openapi.document(table, settings.image)
     pages = {
         "/": _to_docs,
@@ -63,16 +68,18 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
+        with told_to_stop(streams.stop):
+            yield
+        streams.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.call_timeout_s):
                 await in_flight.drained()
         await on_stop()
 
-    return _Gateway(in_flight, lifespan)
+    return Gateway(in_flight, lifespan, streams.stop)
 
 
-def create() -> Starlette:
+def create() -> "Gateway":
     """The application of a process of its own, which has its own channels."""
     telemetry.configure_logging()
     environment = Environment()
@@ -81,12 +88,19 @@ def create() -> Starlette:
     return build_app(Settings.load(environment), mesh, verifier(mesh), on_stop=mesh.close)
 
 
-class _Gateway(Starlette):
-    """Hands every HTTP request on: routes come from the protos, errors are answered behind."""
+class Gateway(Starlette):
+    """Hands every HTTP request on: routes come from the protos, errors are answered behind.
 
-    def __init__(self, http: ASGIApp, lifespan: Lifespan[Starlette]) -> None:
+    A server that ends for another reason than a signal is told after `end_streams`: it waits for
+    the last connection.
+    """
+
+    def __init__(
+        self, http: ASGIApp, lifespan: Lifespan[Starlette], end_streams: Callable[[], None]
+    ) -> None:
         super().__init__(lifespan=lifespan)
         self._http = http
+        self.end_streams = end_streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handle = self._http if scope["type"] == "http" else super().__call__

@@ -1,9 +1,8 @@
 """The call behind a request: one RPC, with a deadline."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import grpc
 import grpc.aio
 from google.protobuf.message import Message
 from starlette.requests import ClientDisconnect
@@ -26,7 +25,9 @@ class Call:
         self._mesh = mesh
         self._timeout_s = timeout_s
         self._batches = Batches(route, mesh, timeout_s) if batch_of(route.rpc).method else None
-        self._rpc: grpc.aio.UnaryUnaryMultiCallable[Message, Message] | None = None
+        # Made at the first call, in the event loop that they belong to.
+        self._unary: grpc.aio.UnaryUnaryMultiCallable[Message, Message] | None = None
+        self._streaming: grpc.aio.UnaryStreamMultiCallable[Message, Message] | None = None
 
     async def __call__(self, message: Message, authorization: str, receive: Receive) -> Message:
         """The RPC's answer.
@@ -54,24 +55,38 @@ class Call:
 
     async def for_anyone(self, message: Message) -> Message:
         """The answer to a call without credentials, which is nobody's in particular."""
-        return await self._start(message)
+        return await self._start(message, authorization="")
+
+    def stream(
+        self, message: Message, authorization: str
+    ) -> "grpc.aio.UnaryStreamCall[Message, Message]":
+        """An RPC that answers with many messages, until it is cancelled."""
+        if self._streaming is None:
+            self._streaming = self._channel().unary_stream(*self._method())
+        return self._streaming(message, metadata=_metadata(authorization))
 
     def _start(
-        self, message: Message, authorization: str = ""
+        self, message: Message, authorization: str
     ) -> "grpc.aio.UnaryUnaryCall[Message, Message]":
-        metadata: Metadata = [("authorization", authorization)] if authorization else []
-        return self._callable()(message, timeout=self._timeout_s, metadata=metadata)
+        if self._unary is None:
+            self._unary = self._channel().unary_unary(*self._method())
+        return self._unary(message, timeout=self._timeout_s, metadata=_metadata(authorization))
 
-    def _callable(self) -> grpc.aio.UnaryUnaryMultiCallable[Message, Message]:
-        """Made at the first call, in the event loop that it belongs to."""
-        if self._rpc is None:
-            rpc = self._route.rpc
-            self._rpc = self._mesh.channel(self._route.service).unary_unary(
-                f"/{rpc.containing_service.full_name}/{rpc.name}",
-                request_serializer=contract.message_class(rpc.input_type).SerializeToString,
-                response_deserializer=contract.message_class(rpc.output_type).FromString,
-            )
-        return self._rpc
+    def _channel(self) -> grpc.aio.Channel:
+        return self._mesh.channel(self._route.service)
+
+    def _method(self) -> tuple[str, Callable[[Message], bytes], Callable[[bytes], Message]]:
+        """The RPC's name, how its request is written and how its answer is read."""
+        rpc = self._route.rpc
+        return (
+            f"/{rpc.containing_service.full_name}/{rpc.name}",
+            contract.message_class(rpc.input_type).SerializeToString,
+            contract.message_class(rpc.output_type).FromString,
+        )
+
+
+def _metadata(authorization: str) -> Metadata:
+    return [("authorization", authorization)] if authorization else []
 
 
 async def _cancel_on_disconnect(

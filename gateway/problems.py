@@ -78,19 +78,22 @@ def status_of(error: TesseraError) -> int:
 
 
 def problem_response(error: TesseraError) -> Response:
-    """The answer that tells what went wrong; of what is our own fault, no more than that."""
+    """The answer that tells what went wrong."""
     status = status_of(error)
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        error = Internal()
     headers = dict(error.headers) if isinstance(error, HttpError) else {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="tessera"'
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         headers["Retry-After"] = _retry_after_s(error)
-    return Response(orjson.dumps(_problem(error, status)), status, headers, MEDIA_TYPE)
+    return Response(problem_json(error), status, headers, MEDIA_TYPE)
 
 
-def _problem(error: TesseraError, status: int) -> dict[str, Any]:
+def problem_json(error: TesseraError) -> bytes:
+    """What went wrong; of what is our own fault, no more than that: the rest is logged."""
+    status = status_of(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, Internal):
+        telemetry.log.error("a service failed", code=error.code, detail=error.message)
+        error = Internal()
     problem: dict[str, Any] = {
         "type": f"/docs#{error.reason}",
         "title": _title(error.reason),
@@ -106,7 +109,7 @@ def _problem(error: TesseraError, status: int) -> dict[str, Any]:
         ]
     if error.metadata:
         problem["metadata"] = error.metadata
-    return problem
+    return orjson.dumps(problem)
 
 
 def _title(reason: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from gateway import contract
+from gateway import contract, sse
 from gateway.encoding import encoder
 from gateway.routes import Route
 
@@ -28,6 +28,12 @@ def responder(route: Route) -> Respond:
         return Response(content, route.success, headers, "application/json")
 
     return respond
+
+
+def event_renderer(route: Route) -> Callable[[Any], bytes]:
+    """How each message of a route's stream is sent."""
+    encode = encoder(route.rpc.output_type)
+    return lambda message: sse.event(orjson.dumps(encode(message)))
 
 
 def _file_responder(route: Route) -> Respond:

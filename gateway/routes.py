@@ -51,6 +51,11 @@ class Route:
         return 201 if self.verb == "POST" and self.rpc.name.startswith("Create") else 200
 
     @property
+    def is_stream(self) -> bool:
+        """Whether the answer is many messages, one after the other."""
+        return bool(self.rpc.server_streaming)
+
+    @property
     def max_age_s(self) -> int:
         """How long an answer may be kept that anyone gets; 0 for not at all."""
         options: rest_pb2.Cache = self.rpc.GetOptions().Extensions[rest_pb2.cache]
@@ -102,6 +107,8 @@ def _route(rpc: MethodDescriptor, rule: http_pb2.HttpRule) -> Route:
     route = Route(verb.upper(), template, rule.body, rpc, access_of(rpc))
     if not _TEMPLATE.fullmatch(template):
         raise ValueError(f"{rpc.full_name}: the gateway cannot read the path {template!r}.")
+    if route.is_stream and route.verb != "GET":
+        raise ValueError(f"{rpc.full_name}: only a GET can be answered with a stream.")
     if missing := set(route.path_fields) - set(rpc.input_type.fields_by_name):
         raise ValueError(f"{rpc.full_name}: no fields for the path's {sorted(missing)}.")
     return route

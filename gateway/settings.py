@@ -17,6 +17,8 @@ class Settings:
     workers: int = 1
     call_timeout_s: int = 10
     max_body_bytes: int = 2**20
+    # How many may watch something at once, through one process.
+    max_watchers: int = 5000
     # Whose scripts may use the API from a browser; "*" is everyone's.
     cors_origins: tuple[str, ...] = ("*",)
     # The protos with their comments, for `/openapi.json` and `/docs`; both do without it.
@@ -32,6 +34,7 @@ class Settings:
             workers=environment.integer("GATEWAY_WORKERS", 1, low=1, high=64),
             call_timeout_s=environment.integer("CALL_TIMEOUT_SECONDS", 10, low=1, high=60),
             max_body_bytes=environment.integer("MAX_BODY_BYTES", 2**20, low=1024, high=8 * 2**20),
+            max_watchers=environment.integer("MAX_WATCHERS", 5000, low=1, high=100_000),
             cors_origins=tuple(origin.strip() for origin in origins if origin.strip()),
             image=environment.path("PROTO_IMAGE", _IMAGE),
         )

@@ -1,22 +1,26 @@
 """Answers HTTP requests with RPCs: finds the route, lets the caller pass, binds, calls, encodes."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from http import HTTPStatus
+from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote
 
-from google.protobuf.message import Message as ProtoMessage
+from google.protobuf.message import Message
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as AsgiMessage
 
+from gateway import sse
 from gateway.binding import Binding
 from gateway.cache import Cache, Key
 from gateway.calls import Call
 from gateway.credentials import authorize
 from gateway.mesh import Mesh
 from gateway.problems import MethodNotAllowed, UriTooLong, problem_response
-from gateway.responses import responder
+from gateway.responses import event_renderer, responder
 from gateway.routes import Route, RouteTable
+from gateway.streams import Streams
 from kit import telemetry
 from kit.auth import TokenVerifier
 from kit.errors import FieldViolation, Internal, TesseraError
@@ -26,22 +30,27 @@ Page = Callable[[Request], Awaitable[Response]]
 _MAX_URI_BYTES = 8192
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all endpoints of one gateway use."""
+
+    mesh: Mesh
+    verifier: TokenVerifier
+    cache: Cache
+    streams: Streams
+    call_timeout_s: float
+
+
 class Endpoint:
     """One route at work."""
 
-    def __init__(
-        self,
-        route: Route,
-        mesh: Mesh,
-        verifier: TokenVerifier,
-        cache: Cache,
-        call_timeout_s: float,
-    ) -> None:
+    def __init__(self, route: Route, shared: Shared) -> None:
         self._route = route
-        self._verifier = verifier
-        self._cache = cache
+        self._verifier = shared.verifier
+        self._cache = shared.cache
+        self._streams = shared.streams
         self._binding = Binding(route)
-        self._call = Call(route, mesh, call_timeout_s)
+        self._call = Call(route, shared.mesh, shared.call_timeout_s)
         self._respond = responder(route)
 
     @property
@@ -53,6 +62,8 @@ class Endpoint:
         await authorize(self._route.access, authorization, self._verifier)
         message = await self._binding.read(request, path_values)
         try:
+            if self._route.is_stream:
+                return await self._watch(request, message, authorization)
             if self._route.max_age_s and not authorization:
                 return await self._kept(request, message)
             answer = await self._call(message, authorization, request.receive)
@@ -61,12 +72,20 @@ class Endpoint:
             raise
         return self._respond(answer)
 
-    async def _kept(self, request: Request, message: ProtoMessage) -> ASGIApp:
+    async def _kept(self, request: Request, message: Message) -> ASGIApp:
         async def load() -> Response:
             return self._respond(await self._call.for_anyone(message))
 
         key, max_age_s = _key(request.scope), self._route.max_age_s
         return await self._cache.get(key, max_age_s, load, request.receive)
+
+    async def _watch(self, request: Request, message: Message, authorization: str) -> ASGIApp:
+        if request.method == "HEAD":
+            return sse.no_events
+        key = object() if authorization else _key(request.scope)
+        open_stream = partial(self._call.stream, message, authorization)
+        watcher = self._streams.watch(key, open_stream, event_renderer(self._route))
+        return await sse.event_stream(watcher, request.receive)
 
     def _name_headers(self, error: TesseraError) -> None:
         """Blame what the client sent: a header, where one fills the field."""
@@ -104,7 +123,7 @@ class Transcoder:
             except ClientDisconnect:
                 return
             except TesseraError as error:
-                response = _problem(error)
+                response = problem_response(error)
             except Exception:
                 telemetry.log.exception("request failed", method=request.method, path=scope["path"])
                 response = problem_response(Internal())
@@ -149,17 +168,10 @@ def _key(scope: Scope) -> Key:
     return raw_path(scope), scope["query_string"]
 
 
-def _problem(error: TesseraError) -> Response:
-    response = problem_response(error)
-    if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
-        telemetry.log.error("a service failed", code=error.code, detail=error.message)
-    return response
-
-
 def _without_body(send: Send) -> Send:
     """Send the headers alone: Content-Length too stays that of the GET."""
 
-    async def send_headers(message: Message) -> None:
+    async def send_headers(message: AsgiMessage) -> None:
         if message["type"] == "http.response.body":
             message["body"] = b""
         await send(message)

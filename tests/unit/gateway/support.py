@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import grpc
@@ -45,6 +46,8 @@ class Services(grpc.GenericRpcHandler):
     """All services in one gRPC server; an RPC answers the empty message unless told otherwise."""
 
     answers: dict[str, Message | TesseraError | Callable[[Any], Any]] = field(default_factory=dict)
+    streams: dict[str, Callable[[Any], AsyncIterator[Message]]] = field(default_factory=dict)
+    open_streams: int = 0
     calls: list[Received] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     serving: bool = True
@@ -69,6 +72,12 @@ class Services(grpc.GenericRpcHandler):
                 await context.abort_with_status(to_status(planned))
             return planned
 
+        if rpc.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                partial(self._stream, name),
+                GetMessageClass(rpc.input_type).FromString,
+                output.SerializeToString,
+            )
         return grpc.unary_unary_rpc_method_handler(
             answer, GetMessageClass(rpc.input_type).FromString, output.SerializeToString
         )
@@ -99,6 +108,20 @@ class Services(grpc.GenericRpcHandler):
                 response.results.add().hold.MergeFrom(answer)  # type: ignore[arg-type]  # a Hold
         return response
 
+    async def _stream(
+        self, name: str, request: Message, context: Any
+    ) -> AsyncGenerator[Message, None]:
+        metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
+        self.calls.append(Received(name, request, metadata, context.time_remaining() or 0))
+        self.open_streams += 1
+        try:
+            async for message in self.streams[name](request):
+                yield message
+        except TesseraError as error:
+            await context.abort_with_status(to_status(error))
+        finally:
+            self.open_streams -= 1
+
     async def _health(self, _request: Message, _context: Any) -> health_pb2.HealthCheckResponse:
         self.health_checks += 1
         status = health_pb2.HealthCheckResponse.ServingStatus
@@ -122,7 +145,9 @@ class OneServerMesh:
         assert service.endswith("_service")
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(
-                self.address, options=rpc_client.OPTIONS, interceptors=[rpc_client._Outgoing()]
+                self.address,
+                options=rpc_client.OPTIONS,
+                interceptors=[rpc_client._Outgoing(), rpc_client._OutgoingStreams()],
             )
         return self._channel
 

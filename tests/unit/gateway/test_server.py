@@ -10,16 +10,19 @@ from pathlib import Path
 
 import grpc.aio
 import httpx
+import pytest
 from google.protobuf.message import Message
 from granian.constants import Interfaces
 from granian.server.embed import Server
-from tessera.ticket.v1 import event_pb2, event_service_pb2
+from tessera.ticket.v1 import availability_pb2, event_pb2, event_service_pb2, seat_map_pb2
 
 from deploy.local.environment import SERVICES, free_port
+from gateway.streams import MAX_UNREAD
 from kit.tls import Identity
 from tests.unit.gateway.support import Services, World, assert_problem
 
 ROOT = Path(__file__).parents[3]
+WATCH = "/v1/events/evt_1/availability:watch"
 
 
 @asynccontextmanager
@@ -124,12 +127,70 @@ async def test_a_stop_lets_the_requests_at_work_finish(gateway: World) -> None:
         assert (await request).json()["id"] == "evt_1"
 
 
+async def _availability(_request: Message) -> AsyncIterator[Message]:
+    """A stream that goes on without a word after its first message."""
+    yield availability_pb2.Availability(event_id="evt_1")
+    await asyncio.Event().wait()
+
+
+async def _end(lines: AsyncIterator[str]) -> None:
+    """Return when the stream has ended."""
+    async with asyncio.timeout(30):
+        async for _ in lines:
+            pass
+
+
+async def test_a_watcher_who_hangs_up_is_noticed(gateway: World) -> None:
+    gateway.services.streams["WatchAvailability"] = _availability
+    async with _served(gateway) as (client, _stop):
+        async with client.stream("GET", WATCH) as answer:
+            assert await anext(answer.aiter_lines()) == "retry: 2000"
+            assert gateway.services.open_streams == 1
+        async with asyncio.timeout(30):
+            while gateway.services.open_streams:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_stop_does_not_wait_for_who_watches(gateway: World) -> None:
+    gateway.services.streams["WatchAvailability"] = _availability
+    async with _served(gateway) as (client, stop), client.stream("GET", WATCH) as answer:
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "retry: 2000"
+        gateway.app.end_streams()
+        stop()
+        await _end(lines)
+
+
+async def test_who_does_not_read_is_dropped_on_a_socket(gateway: World) -> None:
+    """The server's and the kernel's buffers fill first; then the gateway buffers no further."""
+    told = 0
+
+    async def chatter(_request: Message) -> AsyncIterator[Message]:
+        nonlocal told
+        many = [seat_map_pb2.SeatChange(position=seat, state="H") for seat in range(20_000)]
+        while True:
+            yield availability_pb2.Availability(changed_seats=many)
+            told += 1
+
+    gateway.services.streams["WatchAvailability"] = chatter
+    async with _served(gateway) as (client, _stop):
+        port = client.base_url.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(f"GET {WATCH} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
+        await reader.readline()
+        async with asyncio.timeout(30):
+            while gateway.services.open_streams:
+                await asyncio.sleep(0.01)
+        assert told > MAX_UNREAD
+        writer.close()
+
+
 @asynccontextmanager
 async def _process(
-    services: Services, tls_dir: Path
+    services: Services, tls_dir: Path, **settings: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """`python -m gateway`, and the services behind it, with the mesh's certificates."""
-    environment = {**os.environ, "TESSERA_TLS_DIR": str(tls_dir)}
+    environment = {**os.environ, "TESSERA_TLS_DIR": str(tls_dir), **settings}
     servers = []
     for name in SERVICES:
         server = grpc.aio.server()
@@ -172,6 +233,26 @@ async def test_a_process_of_its_own_serves_and_stops_gracefully(tls_dir: Path) -
             process.send_signal(signal.SIGTERM)
             may_end.set()
             assert (await request).json()["id"] == "evt_1"
+        async with asyncio.timeout(30):
+            assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_process_that_is_told_to_stop_ends_its_streams(
+    tls_dir: Path, number: signal.Signals
+) -> None:
+    services = Services(streams={"WatchAvailability": _availability})
+    patience = {"TESSERA_CALL_TIMEOUT_SECONDS": "60"}  # what does not end by itself ends after that
+    async with (
+        _process(services, tls_dir, **patience) as (process, address),
+        httpx.AsyncClient(base_url=address, timeout=30) as client,
+    ):
+        await _answering(client)
+        async with client.stream("GET", WATCH) as answer:
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "retry: 2000"
+            process.send_signal(number)
+            await _end(lines)
         async with asyncio.timeout(30):
             assert await process.wait() == 0
 
