@@ -16,7 +16,6 @@ from sqlalchemy import (
     column,
     func,
     literal_column,
-    or_,
     select,
     true,
     update,
@@ -86,7 +85,7 @@ async def find_tied(tx: Transaction, ticket_type_ids: Collection[str]) -> set[st
 
 
 async def find_lines(tx: Transaction, ticket_type_ids: Collection[str]) -> list[str]:
-    """Those of the ticket types that are on sale and that somebody waits for."""
+    """Those of the ticket types that somebody waits for."""
     found = await tx.execute(_LINES, {"ids": list(ticket_type_ids)})
     return list(found.scalars())
 
@@ -154,17 +153,9 @@ async def close_lines(tx: Transaction) -> None:
 _WAITING = _columns.state == literal_column("'WAITING'")
 
 # Probes an index once for each ticket type: this is asked whenever stock returns.
-_LINES = (
-    select(ticket_types.c.id)
-    .join(events)
-    .where(
-        ticket_types.c.id == func.any(_IDS),
-        select(_columns.id).where(_columns.ticket_type_id == ticket_types.c.id, _WAITING).exists(),
-        events.c.state == EventState.PUBLISHED,
-        events.c.ends_at > func.now(),
-        or_(ticket_types.c.sales_start.is_(None), ticket_types.c.sales_start <= func.now()),
-        or_(ticket_types.c.sales_end.is_(None), ticket_types.c.sales_end > func.now()),
-    )
+_LINES = select(ticket_types.c.id).where(
+    ticket_types.c.id == func.any(_IDS),
+    select(_columns.id).where(_columns.ticket_type_id == ticket_types.c.id, _WAITING).exists(),
 )
 
 _AVAILABLE = (

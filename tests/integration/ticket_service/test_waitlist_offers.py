@@ -34,6 +34,7 @@ from tests.integration.ticket_service.support import (
     patch,
     refused,
 )
+from ticket_service.waitlist.domain import WaitlistState
 
 Return = Callable[[Shop, Organizer, event_pb2.Event], Awaitable[None]]
 
@@ -222,6 +223,21 @@ async def test_who_buys_what_was_offered_has_it(shop: Shop, organizer: Organizer
     assert await states(shop, entry) == ["CONVERTED"]
     with refused("WAITLIST_ENTRY_CONVERTED"):
         await leave(shop, entry.id)
+
+
+@pytest.mark.parametrize("state", ["OFFER_EXPIRED", "CANCELLED"])
+async def test_what_is_bought_is_never_overwritten(
+    shop: Shop, organizer: Organizer, state: str
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 1})
+    held = await shop.hold(published)
+    entry = await join(shop, published)
+    await shop.release(held.id)
+    hold_id = (await look(shop, entry.id)).hold_id
+    await shop.issue(hold_id)
+    async with shop.database.begin() as tx:
+        await shop.offers.settle(tx, [hold_id], WaitlistState(state))
+    assert await states(shop, entry) == ["CONVERTED"]
 
 
 async def test_who_pays_late_and_gets_the_tickets_all_the_same_has_them(
