@@ -108,10 +108,6 @@ class Seating:
             letters[position] = _LETTER[state]
         return Seating(self.plan, version, bytes(letters))
 
-    def state(self, seat_id: str) -> SeatState:
-        """What the seat is now."""
-        return _STATE[self._states[self._at(seat_id)]]
-
     def take(
         self, hold_id: str, ticket_type_id: str, seat_ids: Sequence[str]
     ) -> tuple[AssignedSeat, ...]:

@@ -37,7 +37,7 @@ class Seatings:
             return None
         kept = self._get(event_id)
         if kept is None or not _is_of(kept, seat_map) or kept.version != seat_map.version:
-            kept = await self._read(tx, event_id)
+            kept = await self.read(tx, event_id)
         return kept.copy() if kept else None
 
     async def save(self, tx: Transaction, seating: Seating) -> None:
@@ -57,11 +57,10 @@ class Seatings:
         on_commit(tx, partial(self._keep, seating.copy()))
 
     async def read(self, tx: Transaction, event_id: str) -> Seating | None:
-        """An event's seats as they are now, to look at only; None if it has no seat map."""
-        return await self._read(tx, event_id)
+        """An event's seats as they are now, to look at only; None if it has no seat map.
 
-    async def _read(self, tx: Transaction, event_id: str) -> Seating | None:
-        """From memory with what has changed since, or all of it."""
+        From memory with what others have changed since, or else all of it.
+        """
         kept = self._get(event_id)
         if kept is not None:
             found = await store.read_changes(tx, event_id, kept.version)
@@ -69,7 +68,8 @@ class Seatings:
                 return None
             seat_map, states = found
             if _is_of(kept, seat_map):
-                seating = kept.at(seat_map.version, states) if states else kept
+                is_new = kept.version < seat_map.version
+                seating = kept.at(seat_map.version, states) if is_new else kept
                 on_commit(tx, partial(self._keep, seating))
                 return seating
             self._kept.pop(event_id, None)

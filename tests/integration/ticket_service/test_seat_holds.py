@@ -344,3 +344,33 @@ async def test_seats_that_come_and_go_on_two_replicas_have_one_owner_each(
     letters = await states(shop, theatre)
     assert set(letters) <= {"A", "S", "H"}
     assert await shop.remaining(theatre.id) == [letters.count("A")]
+
+
+async def test_seats_are_blocked_and_unblocked_under_sale_without_a_deadlock(
+    shop: Shop, organizer: Organizer
+) -> None:
+    """Everyone locks in one order, also for a quota that the ticket types share."""
+    theatre = await shop.theatre(organizer, "AAAAAA", "BBBBBB")
+    await shop.add_quota(organizer, 8, *theatre.ticket_types)
+    seats = await shop.seats(theatre.id)
+    apis = (shop.public, shop.twin)
+
+    async def buy(number: int) -> str:
+        items = [best(theatre, 1, kind=kind, orphans=True) for kind in (0, 1)]
+        request = asking(theatre, *(items if number % 2 else reversed(items)))
+        call = apis[number % 2].holds.CreateHold(request)
+        found = await outcome(call)
+        if found == "OK" and number % 5:
+            await shop.release((await call).id)
+        return found
+
+    async def manage(number: int) -> str:
+        api = apis[number % 2]
+        blocked = await outcome(shop.block(organizer, theatre.id, seats[number % 12], api=api))
+        await shop.unblock(organizer, theatre.id, seats[number % 12], api=api)
+        return blocked
+
+    calls = [buy(number) if number % 3 else manage(number) for number in range(60)]
+    outcomes = set(await asyncio.gather(*calls))
+    assert outcomes <= {"OK", "SOLD_OUT", "SEAT_TAKEN"}
+    assert "B" not in await states(shop, theatre)

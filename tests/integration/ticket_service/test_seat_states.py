@@ -8,7 +8,7 @@ from tessera.ticket.v1 import event_pb2
 
 from tests.integration.ticket_service.support import Organizer, Shop, layout, outcome, stalls
 from ticket_service.seating import operations
-from ticket_service.seating.domain import Seating, SeatState
+from ticket_service.seating.domain import Seating
 from ticket_service.seating.seatings import Seatings, StaleSeating
 from ticket_service.venues.domain import BlockReason
 
@@ -340,5 +340,5 @@ async def test_what_is_saved_is_what_was_changed(shop: Shop, organizer: Organize
         ("BLOCKED", None, "COMPANION", "Beside 6", version),
         ("AVAILABLE", None, None, "", version - 2),
     ]
-    assert seating.state(seats[0]) is SeatState.SOLD
+    assert seating.letters == "SAHSBA"
     await clear(shop, theatre)
