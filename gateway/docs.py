@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import problems
+from gateway import problems, streams
 from gateway.binding import MalformedJson
 from gateway.health import NotReady
 from gateway.routes import RouteNotFound
@@ -49,6 +49,7 @@ _GENERAL: tuple[type[TesseraError], ...] = (
     NotReady,
     Unavailable,
     DeadlineExceeded,
+    streams.GatewayStopping,
 )
 
 
@@ -109,6 +110,7 @@ def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "status": status,
                 "answer": list(_rows(document, _content_schema(answer))),
                 "answer_type": next(iter(answer.get("content", {})), ""),
+                "answer_text": answer["description"],
                 "parameters": [
                     {**parameter, "type": _type(document, parameter["schema"])}
                     for parameter in operation["parameters"]

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from tessera.access.v1 import access_pb2
 
-from gateway import contract
+from gateway import contract, sse
 from gateway.comments import comments
 from gateway.problems import MEDIA_TYPE
 from gateway.routes import Route
@@ -30,10 +30,22 @@ _HEADERS = {
         " still its version, or else it is 412."
     ),
 }
+_IF_NONE_MATCH: Schema = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The `ETag` of what you have: if that is still the answer, it is 304.",
+}
+_NOT_MODIFIED: Schema = {
+    "description": "What you have is still the answer.",
+    "headers": {"ETag": {"schema": {"type": "string"}}},
+}
 _DESCRIPTION = """\
 Times are RFC 3339. Money is a decimal: `{"currency_code": "EUR", "amount": "50.00"}`.
 A list is read page by page: pass `next_page_token` as `page_token` until it is empty.
 `PATCH` changes the fields that are sent; `null` clears one.
+What anyone may read may be a moment old, where the answer says so; who sends a token reads what is.
 Every refusal is `application/problem+json` (RFC 9457): its `reason` is what programs decide by, its
 `instance` is the request's id, which is also in the `X-Request-Id` header."""
 _PROBLEM: Schema = {
@@ -104,6 +116,7 @@ def document(routes: Sequence[Route], image: Path) -> dict[str, Any]:
         operation = _operation(route, schemas, said)
         operation["responses"] = {
             str(route.success): answers[route.key],
+            **({"304": _NOT_MODIFIED} if route.max_age_s else {}),
             "default": {"$ref": "#/components/responses/Problem"},
         }
         paths.setdefault(route.template, {})[route.verb.lower()] = operation
@@ -153,6 +166,8 @@ def _operation(route: Route, schemas: Schemas, said: Mapping[str, str]) -> Schem
     }
     if body := _body(route, schemas):
         operation["requestBody"] = body
+        if route.max_body_bytes:
+            body["description"] = f"At most {route.max_body_bytes // 2**20} MiB."
     return operation
 
 
@@ -189,7 +204,7 @@ def _parameters(route: Route, schemas: Schemas) -> list[Schema]:
         parameter = {"name": name, "in": place, "required": place == "path" or field_name in needed}
         parameter["schema"] = schema
         parameters.append(parameter | ({"description": description} if description else {}))
-    return parameters
+    return [*parameters, _IF_NONE_MATCH] if route.max_age_s else parameters
 
 
 def _body(route: Route, schemas: Schemas) -> Schema | None:
@@ -213,14 +228,32 @@ def _answer(route: Route, schemas: Schemas) -> Schema:
     if output.full_name == contract.HTTP_BODY:
         media_type = mimetypes.guess_type(route.template)[0] or "*/*"
         return {"description": "The file.", "content": {media_type: {"schema": {}}}}
+    schema = schemas.answer(output)
+    if route.is_stream:
+        told = f"Server-sent events, until you leave: the `data` of each is one {output.name}."
+        problem = "An event named `problem` says why there are no more: its `data` is a Problem."
+        content = {sse.MEDIA_TYPE: {"schema": schema}}
+        return {"description": f"{told} {problem}", "content": content}
     answer: Schema = {
         "description": f"{output.name}.",
-        "content": {"application/json": {"schema": schemas.answer(output)}},
+        "content": {"application/json": {"schema": schema}},
     }
-    if "version" in output.fields_by_name:
-        etag = {
-            "description": "The version, in quotes: for `If-Match`.",
-            "schema": {"type": "string"},
+    if headers := _headers(route):
+        answer["headers"] = {
+            name: {"description": description, "schema": {"type": "string"}}
+            for name, description in headers.items()
         }
-        answer["headers"] = {"ETag": etag}
     return answer
+
+
+def _headers(route: Route) -> dict[str, str]:
+    """What the headers of an answer say, but for those that all answers have."""
+    version = "the version, in quotes: for `If-Match`."
+    has_version = "version" in route.rpc.output_type.fields_by_name
+    if not route.max_age_s:
+        return {"ETag": version.capitalize()} if has_version else {}
+    content = "Without a token: what this content is known by, for `If-None-Match`."
+    return {
+        "ETag": f"{content} With one: {version}" if has_version else content,
+        "Cache-Control": f"Without a token: the answer may be {route.max_age_s} s old.",
+    }

@@ -52,10 +52,14 @@ def test_validation_rules_are_in_the_schemas(document: dict[str, Any]) -> None:
     assert item["properties"]["quantity"] == {
         "type": "integer",
         "format": "int32",
-        "minimum": 1,
+        "minimum": 0,
         "maximum": 100,
+        "description": (
+            "Of a ticket type with seats, without `seat_ids`: the best ones available that are"
+            " together."
+        ),
     }
-    assert item["required"] == ["ticket_type_id", "quantity"]
+    assert item["required"] == ["ticket_type_id"]
     assert item["additionalProperties"] is False
     items = _schema(document, "CreateHoldRequest")["properties"]["items"]
     assert (items["minItems"], items["maxItems"]) == (1, 20)
@@ -90,6 +94,38 @@ def test_an_answer_always_has_what_cannot_be_absent(document: dict[str, Any]) ->
     event = _schema(document, "Event")
     assert {"id", "title", "ticket_types", "version"} <= set(event["required"])
     assert not {"starts_at", "state"} & set(event["required"])
+
+
+def test_what_is_kept_says_by_what_it_is_known(document: dict[str, Any]) -> None:
+    event = _operation(document, "get", "/v1/events/{event_id}")
+    assert "If-None-Match" in {parameter["name"] for parameter in event["parameters"]}
+    assert set(event["responses"]) == {"200", "304", "default"}
+    tag = event["responses"]["200"]["headers"]["ETag"]["description"]
+    assert "`If-None-Match`" in tag
+    assert "`If-Match`" in tag
+    assert "1 s old" in event["responses"]["200"]["headers"]["Cache-Control"]["description"]
+    hold = _operation(document, "get", "/v1/holds/{hold_id}")
+    assert set(hold["responses"]) == {"200", "default"}
+    assert "headers" not in hold["responses"]["200"]
+
+
+def test_a_stream_is_server_sent_events_of_its_messages(document: dict[str, Any]) -> None:
+    watch = _operation(document, "get", "/v1/events/{event_id}/availability:watch")
+    answer = watch["responses"]["200"]
+    assert answer["content"] == {
+        "text/event-stream": {"schema": {"$ref": "#/components/schemas/Availability"}}
+    }
+    assert "`problem`" in answer["description"]
+    page = docs.render(document)
+    article = page.partition('id="watchAvailability"')[2].partition("</article>")[0]
+    assert "text/event-stream" in article
+    assert "ticket_types[].remaining" in article
+    assert "<code>problem</code>" in article
+
+
+def test_a_body_that_may_be_large_says_how_large(document: dict[str, Any]) -> None:
+    path = "/v1/venues/{venue_id}/halls/{hall_id}/layout"
+    assert _operation(document, "put", path)["requestBody"]["description"] == "At most 8 MiB."
 
 
 def test_who_may_call_is_in_the_security_of_each_operation(document: dict[str, Any]) -> None:

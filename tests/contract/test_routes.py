@@ -1,17 +1,19 @@
 """The protos hold every route of the design, and every RPC keeps the house's rules."""
 
 import pytest
-from google.api import annotations_pb2
+from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import MethodDescriptor
+from tessera.rest.v1 import rest_pb2
 
 from gateway import contract
-from gateway.routes import Route, RouteTable, routes
+from gateway.routes import Route, RouteTable, _route, routes
 from kit.auth import access_of
+from kit.rpc_client import MAX_MESSAGE_BYTES
 
 METHODS = list(contract.methods())
 ROUTES = routes(METHODS)
 
-# What a person reads in the design, one line each; refunds and seats are later work.
+# What a person reads in the design and its issues, one line each; refunds are later work.
 DESIGNED = """
 POST   /v1/users
 POST   /v1/sessions
@@ -48,6 +50,40 @@ GET    /v1/orders
 POST   /v1/webhooks/stripe
 POST   /v1/check_ins
 GET    /v1/events/{event_id}/insights
+GET    /v1/events/{event_id}/quotas
+POST   /v1/events/{event_id}/quotas
+GET    /v1/events/{event_id}/quotas/{quota_id}
+PATCH  /v1/events/{event_id}/quotas/{quota_id}
+DELETE /v1/events/{event_id}/quotas/{quota_id}
+GET    /v1/venues
+POST   /v1/venues
+GET    /v1/venues/{venue_id}
+PATCH  /v1/venues/{venue_id}
+DELETE /v1/venues/{venue_id}
+GET    /v1/venues/{venue_id}/halls
+POST   /v1/venues/{venue_id}/halls
+GET    /v1/venues/{venue_id}/halls/{hall_id}
+PATCH  /v1/venues/{venue_id}/halls/{hall_id}
+DELETE /v1/venues/{venue_id}/halls/{hall_id}
+GET    /v1/venues/{venue_id}/halls/{hall_id}/layout
+PUT    /v1/venues/{venue_id}/halls/{hall_id}/layout
+POST   /v1/venues/{venue_id}/halls/{hall_id}/sections
+GET    /v1/venues/{venue_id}/halls/{hall_id}/sections/{section_id}
+PATCH  /v1/venues/{venue_id}/halls/{hall_id}/sections/{section_id}
+DELETE /v1/venues/{venue_id}/halls/{hall_id}/sections/{section_id}
+GET    /v1/events/{event_id}/seat_map
+POST   /v1/events/{event_id}/seat_map
+DELETE /v1/events/{event_id}/seat_map
+GET    /v1/events/{event_id}/seat_states
+POST   /v1/events/{event_id}/seat_map:block
+POST   /v1/events/{event_id}/seat_map:unblock
+GET    /v1/events/{event_id}/blocked_seats
+GET    /v1/events/{event_id}/availability
+GET    /v1/events/{event_id}/availability:watch
+GET    /v1/events/{event_id}/waitlist_entries
+POST   /v1/events/{event_id}/waitlist_entries
+GET    /v1/waitlist_entries/{waitlist_entry_id}
+DELETE /v1/waitlist_entries/{waitlist_entry_id}
 GET    /v1/notifications
 POST   /v1/notifications/{notification_id}:resend
 """
@@ -98,6 +134,33 @@ def test_a_patch_takes_a_mask_and_a_condition(route: Route) -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=_name)
+def test_a_put_takes_a_condition(route: Route) -> None:
+    if route.verb == "PUT":
+        assert route.header_fields["if_match"] == "If-Match"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=_name)
+def test_only_what_anyone_may_read_is_kept(route: Route) -> None:
+    options = route.rpc.GetOptions().Extensions[rest_pb2.cache]
+    if options.max_age_s:
+        assert route.verb == "GET"
+        assert route.access.anyone
+        assert not route.is_stream
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=_name)
+def test_a_body_may_be_no_larger_than_a_message_between_services(route: Route) -> None:
+    assert route.max_body_bytes <= MAX_MESSAGE_BYTES
+
+
+def test_only_a_get_is_answered_with_a_stream() -> None:
+    watch = next(route.rpc for route in ROUTES if route.is_stream)
+    rule = http_pb2.HttpRule(post="/v1/watches", body="*")
+    with pytest.raises(ValueError, match="only a GET"):
+        _route(watch, rule)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=_name)
 def test_an_orders_token_is_only_for_what_names_the_order(route: Route) -> None:
     if route.access.order_token:
         assert "order_id" in route.path_fields
@@ -113,7 +176,7 @@ def test_a_get_has_no_body_and_everything_else_a_post_says_is_in_it(route: Route
 
 @pytest.mark.parametrize("route", ROUTES, ids=_name)
 def test_a_list_is_read_in_bounded_pages_unless_it_is_bounded_itself(route: Route) -> None:
-    bounded = {"ListTicketTypes", "ListOrderTickets"}
+    bounded = {"ListTicketTypes", "ListOrderTickets", "ListQuotas", "ListHalls"}
     if route.rpc.name.startswith("List") and route.rpc.name not in bounded:
         assert {"page_size", "page_token"} <= set(route.open_fields)
         assert "next_page_token" in route.rpc.output_type.fields_by_name
