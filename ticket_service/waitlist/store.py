@@ -170,7 +170,7 @@ _WANTED = (
     .lateral("wanted")
 )
 _FIRST = (
-    select(_columns.id)
+    select(waitlist_entries)
     .where(
         _columns.ticket_type_id == _AVAILABLE.c.ticket_type_id,
         _columns.quantity == _WANTED.c.quantity,
@@ -180,11 +180,12 @@ _FIRST = (
     .limit(_AVAILABLE.c.count.op("/")(_WANTED.c.quantity))
     .lateral("first")
 )
-_NEXT = _ENTRY.where(
-    _columns.id.in_(
-        select(_FIRST.c.id).select_from(_AVAILABLE.join(_WANTED, true()).join(_FIRST, true()))
-    )
-).order_by(_columns.id)
+_ORGANIZER = select(events.c.organizer_id).where(events.c.id == _FIRST.c.event_id).scalar_subquery()
+_NEXT = (
+    select(_FIRST, _ORGANIZER.label("organizer_id"))
+    .select_from(_AVAILABLE.join(_WANTED, true()).join(_FIRST, true()))
+    .order_by(_FIRST.c.id)
+)
 
 _GIVEN = (
     func.unnest(
