@@ -9,10 +9,10 @@ from tessera.ticket.v1 import (
     seat_map_pb2,
     seat_map_service_pb2,
     seat_pb2,
-    ticket_type_pb2,
 )
 
 from kit import paging
+from tests.integration.ticket_service.lines import join
 from tests.integration.ticket_service.support import (
     Organizer,
     Shop,
@@ -443,9 +443,8 @@ async def test_who_waits_gets_unblocked_seats_before_the_public(
     shop: Shop, organizer: Organizer
 ) -> None:
     theatre = await shop.theatre(organizer, "Aa")
-    [made] = theatre.ticket_types
     await shop.hold(theatre, 1)
-    await join(shop, made)
+    await join(shop, theatre)
     [_, second] = await shop.seats(theatre.id)
     changed = await shop.unblock(organizer, theatre.id, second)
     assert [(change.position, change.state) for change in changed.changes] == [(1, "H")]
@@ -457,24 +456,10 @@ async def test_who_waits_gets_new_seats_before_the_public(shop: Shop, organizer:
     hall = await shop.add_hall(organizer, stalls("a"))
     published = await shop.on_sale(organizer, {"name": "A"})
     await shop.seat_event(organizer, published, hall.id)
-    await join(shop, published.ticket_types[0])
+    await join(shop, await shop.see(published.id))
     await shop.import_layout(organizer, hall, stalls("AA"))
     await shop.seat_event(organizer, published, hall.id)
     assert (await shop.seat_states(published.id)).states == "HA"
-
-
-async def join(shop: Shop, of: ticket_type_pb2.TicketType) -> None:
-    """Wait for one ticket."""
-    await shop.execute(
-        """
-        INSERT INTO waitlist_entries (id, event_id, ticket_type_id, quantity, state, email,
-                                      full_name)
-        VALUES (:id, :event, :type, 1, 'WAITING', :id || '@example.org', 'Ada Lovelace')
-        """,
-        id=new_key(),
-        event=of.event_id,
-        type=of.id,
-    )
 
 
 async def test_admins_who_seat_and_block_at_once_take_turns(
