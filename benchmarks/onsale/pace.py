@@ -49,6 +49,6 @@ QUICK = Pace(
     watchers=50,
     watched_s=1,
     expiring=500,
-    expiry_hold_s=6,
+    expiry_hold_s=8,
     sale_before_s=2,
 )
