@@ -63,7 +63,7 @@ def _word(event: Event, offer: Offer, locale: str) -> Mapping[str, object]:
         "quantity": offer.quantity,
         "unit_price": format_money(offer.unit_price, offer.currency_code, locale),
         "total": format_money(offer.total, offer.currency_code, locale),
-        "seats": [format_seat(seat) for seat in offer.seats],
+        "seats": [place for seat in offer.seats if (place := format_seat(seat))],
         "deadline": format_deadline(offer.expires_at, event.time_zone, locale),
         "hold_id": clean(offer.hold_id),
         "url": offer.url,

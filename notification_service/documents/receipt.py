@@ -87,9 +87,9 @@ def _word(
         ],
         "total": money(order.total),
         "seats": [
-            {"number": ticket.number, "place": format_seat(ticket.seat)}
+            {"number": ticket.number, "place": place}
             for ticket in tickets
-            if ticket.seat
+            if ticket.seat and (place := format_seat(ticket.seat))
         ],
         "steps": _STEPS,
     }

@@ -84,7 +84,7 @@ def format_deadline(moment: datetime, time_zone: str, locale: str) -> str:
 
 
 def format_seat(seat: Seat) -> str:
-    """`Balcony, row 4, seat 12`, less what the hall has no name for."""
+    """`Balcony, row 4, seat 12`, less what the hall has no name for; which may be all of it."""
     parts = (("", seat.section), ("row ", seat.row), ("seat ", seat.number))
     return ", ".join(f"{what}{name}" for what, part in parts if (name := clean(part)))
 

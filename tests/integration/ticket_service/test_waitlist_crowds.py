@@ -104,6 +104,23 @@ async def test_a_crowd_takes_no_more_statements_than_a_few(
     assert numbers[0] == numbers[1]
 
 
+@pytest.mark.usefixtures("forgotten")
+async def test_offers_are_announced_in_the_order_of_the_line(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 40})
+    held = await crowd(shop, published, holding=40, waiting=40)
+    await holds.release_holds(shop.database, shop.offers, held)
+    entry_of = "convert_from(body, 'UTF8')::json ->> 'waitlist_entry_id'"
+    rows = await shop.execute(
+        f"SELECT {entry_of} FROM outbox WHERE {entry_of} LIKE :about ORDER BY id",
+        about=f"wle_{published.ticket_types[0].id}%",
+    )
+    announced = [entry_id for (entry_id,) in rows]
+    assert len(announced) > 10
+    assert announced == sorted(announced)
+
+
 async def test_where_nobody_waits_it_costs_two_indexed_statements(
     shop: Shop, organizer: Organizer
 ) -> None:

@@ -88,6 +88,13 @@ def test_without_a_storefront_the_hold_says_what_to_order() -> None:
     assert "Buy them now" not in html_words(mail)
 
 
+def test_a_seat_without_any_name_leaves_no_gap() -> None:
+    named, nameless = (
+        text_part(an_offer_mail(an_offer(seats=seats))) for seats in ((), (Seat("", "", ""),))
+    )
+    assert named == nameless
+
+
 def test_html_loads_nothing_from_elsewhere() -> None:
     content = html_part(received(an_offer_mail()))
 

@@ -124,7 +124,7 @@ def test_every_order_line_is_listed() -> None:
 
 
 def test_seats_are_listed_ticket_by_ticket() -> None:
-    tickets = seated_tickets(Seat("Balcony", "4", "12"), Seat("", "AA", "13"))
+    tickets = seated_tickets(Seat("Balcony", "4", "12"), Seat("", "AA", "13"), Seat("", " ", ""))
 
     mail = received(a_receipt(tickets=tickets))
 
