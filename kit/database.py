@@ -19,6 +19,7 @@ from kit.settings import InvalidSetting
 Transaction = AsyncConnection
 
 STATEMENT_TIMEOUT_MS = 10_000
+START_TIMEOUT_S = 15  # on a busy machine, what a process does at its start can keep it for seconds
 
 _CREATING = 7355609  # the advisory lock under which databases are created
 
@@ -155,7 +156,9 @@ def service_url(url: str, area: str) -> URL:
 async def ensure_database(url: URL) -> None:
     """Create the database unless it is there; replicas that start at once take turns."""
     engine = create_async_engine(
-        url.set(database="postgres"), isolation_level="AUTOCOMMIT", connect_args={"timeout": 5}
+        url.set(database="postgres"),
+        isolation_level="AUTOCOMMIT",
+        connect_args={"timeout": START_TIMEOUT_S},
     )
     try:
         async with engine.connect() as connection:
