@@ -111,7 +111,7 @@ def model(
                 off_middle = abs((place[0] + place[-1]) / 2 - (row[0] + row[-1]) / 2)
                 waste = left % quantity + right % quantity
                 rank = seats[run[0]].rank
-                places.append(((rank, row[0], waste, alone, off_middle, left), place))
+                places.append(((rank, row[0], waste, alone, off_middle, place[0]), place))
     return min(places)[1] if places else []
 
 
