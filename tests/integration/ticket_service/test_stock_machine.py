@@ -1,0 +1,386 @@
+"""Two replicas of ticket_service do what a plain model does, whatever happens in which order.
+
+After each step, all that customers and admins can see is compared with the model, through one
+replica or the other. Hypothesis looks for the shortest way to a difference.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from tessera.ticket.v1 import (
+    event_pb2,
+    event_service_pb2,
+    hold_pb2,
+    hold_service_pb2,
+    quota_pb2,
+)
+
+from kit.rpc_errors import RemoteError, from_proto
+from tests.integration.ticket_service.lines import join, lapse, leave, line, state_of
+from tests.integration.ticket_service.stock_model import MAX_PER_ORDER, Hold, Stock, Wish
+from tests.integration.ticket_service.support import (
+    Organizer,
+    Shop,
+    eventually,
+    outcome,
+    patch,
+    stalls,
+)
+from ticket_service.holds import operations as holds
+
+Result = TypeVar("Result")
+Request = Sequence[Wish]
+
+ROWS = ("AAAA|A", "ABB")  # few seats and tickets: what is left is soon too little
+UNSEATED = (3, 2)
+
+KINDS = range(2 + len(UNSEATED))
+SEATS = range(sum(len(row.replace("|", "")) for row in ROWS))
+KIND = st.sampled_from(KINDS)
+SOME_KINDS = st.sets(KIND, min_size=1)
+SOME_SEATS = st.sets(st.sampled_from(SEATS), min_size=1, max_size=2)
+QUANTITY = st.sampled_from((1, 1, 2, 2, 3, MAX_PER_ORDER + 1))
+
+
+def wishes_for(kind: int) -> st.SearchStrategy[Wish]:
+    many = st.builds(Wish, st.just(kind), QUANTITY, orphans=st.booleans())
+    own = [seat for seat, of in enumerate(Stock(ROWS, UNSEATED).kind_of) if of == kind]
+    if not own:
+        return many
+    named = st.sets(st.sampled_from(own), min_size=1, max_size=2)
+    return many | named.map(partial(seats_of, kind))
+
+
+def seats_of(kind: int, seats: set[int]) -> Wish:
+    return Wish(kind, len(seats), tuple(seats))
+
+
+SENSIBLE = st.lists(KIND, min_size=1, max_size=2, unique=True).flatmap(
+    lambda kinds: st.tuples(*map(wishes_for, kinds))
+)
+STRANGE = st.tuples(st.builds(seats_of, KIND, SOME_SEATS))
+REQUEST = st.one_of(SENSIBLE, SENSIBLE, SENSIBLE, STRANGE)
+REQUESTS = st.lists(REQUEST, min_size=1, max_size=4)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where machines run: in a thread beside the event loop, on an organizer's events."""
+
+    loop: asyncio.AbstractEventLoop
+    replicas: Iterator[Shop]
+    organizer: Organizer
+    hall_id: str
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=60)
+
+
+class StockMachine(RuleBasedStateMachine):
+    """One event, from the moment when it goes on sale."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+        self.model = Stock(ROWS, UNSEATED)
+        self.event, self.seat_ids = world.run(self._open())
+
+    async def _open(self) -> tuple[event_pb2.Event, list[str]]:
+        shop, organizer = self.shop, self.world.organizer
+        draft = await shop.draft(organizer)
+        for name, stock in zip("ABCD", (0, 0, *UNSEATED), strict=True):
+            values = {"name": name, "total_stock": stock, "max_per_order": MAX_PER_ORDER}
+            await shop.add_type(organizer, draft.id, **values)
+        published = await shop.publish(organizer, draft.id)
+        seated = event_pb2.Event(id=draft.id, ticket_types=published.ticket_types[:2])
+        await shop.seat_event(organizer, seated, self.world.hall_id)
+        return published, await shop.seats(draft.id)
+
+    @property
+    def shop(self) -> Shop:
+        """The next replica."""
+        return next(self.world.replicas)
+
+    @initialize(kinds=st.sets(KIND, min_size=2))
+    def sell_out(self, kinds: set[int]) -> None:
+        left = [kind for kind in kinds for _ in range(self.model.left(kind))]
+        self._hold_in_turn([(Wish(kind, 1, orphans=True),) for kind in left])
+
+    @rule(data=st.data())
+    def step(self, data: st.DataObject) -> None:
+        """Something happens: one rule, since of many Hypothesis leaves half out of an example."""
+        admins = [self.change_the_stock, self.limit, self.block_or_unblock]
+        possible = [self.hold, self.hold_at_both_replicas_at_once, self.join_the_line, *admins]
+        if self.model.holds:
+            possible += [self.hold, self.release, self.expire, self.issue, self.issue, self.cancel]
+        if self.model.line:
+            possible += [self.join_the_line, self.release, self.expire, self.leave_the_line]
+        happens = data.draw(st.sampled_from(possible).map(lambda each: each.__name__))
+        getattr(self, happens)(data)
+
+    # What customers do.
+
+    def hold(self, data: st.DataObject) -> None:
+        self._hold_in_turn(data.draw(REQUESTS))
+
+    def _hold_in_turn(self, asked: Sequence[Request]) -> None:
+        found = self.world.run(self._hold(asked))
+        expected = [
+            self.model.hold(wishes, hold_id, got)
+            for wishes, (_, hold_id, got) in zip(asked, found, strict=True)
+        ]
+        assert [reason for reason, _, _ in found] == expected
+
+    def hold_at_both_replicas_at_once(self, data: st.DataObject) -> None:
+        """Either may have been first."""
+        asked = data.draw(st.tuples(REQUEST, REQUEST))
+
+        async def race() -> list[Any]:
+            found = await asyncio.gather(*(self._hold([each]) for each in asked))
+            return [each for [each] in found]
+
+        found = self.world.run(race())
+        for order in ((0, 1), (1, 0)):
+            model = deepcopy(self.model)
+            if all(
+                model.hold(asked[number], found[number][1], found[number][2]) == found[number][0]
+                for number in order
+            ):
+                self.model = model
+                return
+        raise AssertionError(found)
+
+    async def _hold(self, asked: Sequence[Request]) -> list[tuple[str, str, list[tuple[int, ...]]]]:
+        """Each request's outcome, its hold's id, and the seats that it got of each type."""
+        requests = [
+            hold_service_pb2.CreateHoldRequest(
+                event_id=self.event.id,
+                items=[
+                    hold_service_pb2.CreateHoldItem(
+                        ticket_type_id=self.event.ticket_types[wish.kind].id,
+                        quantity=wish.quantity,
+                        seat_ids=[self.seat_ids[seat] for seat in wish.seats],
+                        allow_orphans=wish.orphans,
+                    )
+                    for wish in wishes
+                ],
+            )
+            for wishes in asked
+        ]
+        together = hold_service_pb2.BatchCreateHoldsRequest(requests=requests)
+        answers = await self.shop.public.holds.BatchCreateHolds(together)
+        return [
+            ("OK", result.hold.id, self._seats_of(result.hold))
+            if result.HasField("hold")
+            else (from_proto(result.error).reason, "", [])
+            for result in answers.results
+        ]
+
+    def _seats_of(self, hold: hold_pb2.Hold) -> list[tuple[int, ...]]:
+        return [
+            tuple(self.seat_ids.index(seat.seat_id) for seat in item.seats) for item in hold.items
+        ]
+
+    def release(self, data: st.DataObject) -> None:
+        hold = self._some_hold(data)
+        found = self.world.run(outcome(self.shop.release(hold.id)))
+        assert found == self.model.release(hold)
+
+    def issue(self, data: st.DataObject) -> None:
+        hold = self._some_hold(data)
+        is_theft = hold.state == "CONVERTED" and data.draw(st.booleans())
+        order_id = f"ord_other_{hold.id}" if is_theft else f"ord_{hold.id}"
+        found = self.world.run(outcome(self.shop.issue(hold.id, order_id)))
+        assert found == self.model.issue(hold, order_id)
+
+    def cancel(self, data: st.DataObject) -> None:
+        hold = self._some_hold(data)
+        self.world.run(self.shop.take_back(f"ord_{hold.id}", hold.id))
+        self.model.cancel(hold, f"ord_{hold.id}")
+
+    def expire(self, data: st.DataObject) -> None:
+        """Several, unless somebody waits: who is served depends on which is the first."""
+        due = {self._some_hold(data).id for _ in range(1 if self._lines() else 3)}
+        live = [hold for hold in self.model.holds if hold.id in due and hold.state == "ACTIVE"]
+        self.world.run(self._let_deadlines_pass([hold.id for hold in live]))
+        self.model.expire(live)
+
+    async def _let_deadlines_pass(self, hold_ids: list[str]) -> None:
+        shop = self.shop
+        await lapse(shop, *hold_ids)
+
+        async def are_gone() -> bool:
+            await holds.expire_holds(shop.database, shop.offers)
+            query = "SELECT count(*) FROM holds WHERE id = ANY(:ids) AND state = 'ACTIVE'"
+            [[live]] = await shop.execute(query, ids=hold_ids)
+            return bool(live == 0)
+
+        await eventually(are_gone)
+
+    def _some_hold(self, data: st.DataObject) -> Hold:
+        """Mostly one of which something may become, and that somebody waits for."""
+        out, lines = [hold for hold in self.model.holds if hold.is_out], self._lines()
+        wanted = [hold for hold in out if any(wish.kind in lines for wish in hold.wishes)]
+        return data.draw(st.sampled_from([*self.model.holds, *out, *wanted, *wanted, *wanted]))
+
+    def join_the_line(self, data: st.DataObject) -> None:
+        sold_out = [kind for kind in KINDS if not self.model.left(kind)]
+        kind, quantity = data.draw(st.tuples(st.sampled_from(sold_out or KINDS) | KIND, QUANTITY))
+        call = join(self.shop, self.event, quantity, number=kind)
+        found, entry = self.world.run(answer(call))
+        assert found == self.model.join(kind, quantity, entry.id if entry else "")
+
+    def leave_the_line(self, data: st.DataObject) -> None:
+        entry = data.draw(st.sampled_from(self.model.line))
+        found = self.world.run(outcome(leave(self.shop, entry.id)))
+        assert found == self.model.leave(entry)
+
+    def _lines(self) -> set[int]:
+        """The ticket types that somebody waits for."""
+        return {entry.kind for entry in self.model.line if entry.state == "WAITING"}
+
+    # What admins do.
+
+    def change_the_stock(self, data: st.DataObject) -> None:
+        kind, total = data.draw(st.tuples(KIND, st.integers(0, 5)))
+        shop = self.shop
+        change = patch(
+            event_service_pb2.UpdateTicketTypeRequest,
+            event_id=self.event.id,
+            ticket_type_id=self.event.ticket_types[kind].id,
+            total_stock=total,
+        )
+        call = shop.public.events.UpdateTicketType(change, metadata=self.world.organizer.admin)
+        assert self.world.run(outcome(call)) == self.model.set_total(kind, total)
+
+    def limit(self, data: st.DataObject) -> None:
+        """Make, change or lift a quota."""
+        size, kinds = data.draw(st.tuples(st.integers(0, 8), SOME_KINDS))
+        quota = data.draw(st.sampled_from([None, *self.model.quotas]))
+        shop, organizer = self.shop, self.world.organizer
+        types = [self.event.ticket_types[kind] for kind in kinds]
+        if quota is None:
+            call = shop.add_quota(organizer, size, *types, event_id=self.event.id)
+            found, made = self.world.run(answer(call))
+            assert found == self.model.add_quota(size, kinds, made.id if made else "")
+            return
+        of_event = quota_pb2.Quota(id=quota.id, event_id=self.event.id)
+        if data.draw(st.booleans()):
+            self.world.run(shop.lift_quota(organizer, of_event))
+            self.model.quotas.remove(quota)
+            return
+        ids = [each.id for each in types]
+        call = shop.change_quota(organizer, of_event, size=size, ticket_type_ids=ids)
+        assert self.world.run(outcome(call)) == self.model.change_quota(quota, size, kinds)
+
+    def block_or_unblock(self, data: st.DataObject) -> None:
+        blocks, seats = data.draw(st.tuples(st.booleans(), SOME_SEATS))
+        change = self.shop.block if blocks else self.shop.unblock
+        call = change(self.world.organizer, self.event.id, *(self.seat_ids[seat] for seat in seats))
+        expected = self.model.block(seats) if blocks else self.model.unblock(seats)
+        assert self.world.run(outcome(call)) == expected
+
+    # What everybody sees.
+
+    @invariant()
+    def all_is_as_the_model_says(self) -> None:
+        seen = self.world.run(self._look())
+        self.model.serve(seen.offers)
+        model = self.model
+        assert seen.stock == [(model.total(kind), model.left(kind)) for kind in KINDS]
+        assert seen.quotas == {q.id: q.size - model.out(*q.kinds) for q in model.quotas}
+        assert seen.seats == [model.letters, model.letters]
+        assert seen.holds == {hold.id: hold.state for hold in model.holds}
+        assert seen.line == {entry.id: entry.state for entry in model.line}
+
+    async def _look(self) -> "Seen":
+        event_id, organizer, one, other = self.event.id, self.world.organizer, self.shop, self.shop
+        event, quotas, entries, here, there, rows = await asyncio.gather(
+            one.see(event_id),
+            other.quotas(organizer, event_id),
+            line(other, organizer, event_id),
+            one.seat_states(event_id),
+            other.seat_states(event_id),
+            one.execute(_HOLDS, id=event_id),
+        )
+        seats = {
+            hold_id: tuple(self.seat_ids.index(seat_id) for seat_id in seat_ids or ())
+            for hold_id, _, seat_ids in rows
+        }
+        return Seen(
+            stock=[(kind.total_stock, kind.remaining) for kind in event.ticket_types],
+            quotas={quota.id: quota.remaining for quota in quotas},
+            seats=[here.states, there.states],
+            holds={hold_id: state for hold_id, state, _ in rows},
+            line={entry.id: state_of(entry) for entry in entries.waitlist_entries},
+            offers={
+                entry.id: (entry.hold_id, seats[entry.hold_id])
+                for entry in entries.waitlist_entries
+                if entry.hold_id
+            },
+        )
+
+
+_HOLDS = """
+    SELECT holds.id, holds.state, array_agg(named.seat_id) FILTER (WHERE named.seat_id <> '')
+    FROM holds JOIN hold_items items ON items.hold_id = holds.id
+    LEFT JOIN unnest(items.seat_ids) WITH ORDINALITY AS named (seat_id, number) ON true
+    WHERE holds.event_id = :id GROUP BY holds.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An event as the services show it."""
+
+    stock: list[tuple[int, int]]  # of each type, in all and what is left
+    quotas: dict[str, int]
+    seats: list[str]  # at each replica
+    holds: dict[str, str]
+    line: dict[str, str]
+    offers: dict[str, tuple[str, tuple[int, ...]]]
+
+
+async def answer(call: Awaitable[Result]) -> tuple[str, Result | None]:
+    """`OK` and what a call answers, or the reason for which it was refused."""
+    try:
+        return "OK", await call
+    except RemoteError as error:
+        return error.reason, None
+
+
+async def test_two_replicas_keep_stock_as_a_plain_model_does(
+    shop: Shop, organizer: Organizer
+) -> None:
+    hall = await shop.add_hall(organizer, stalls(*ROWS))
+    twin = replace(shop, public=shop.twin, twin=shop.public)
+    world = World(asyncio.get_running_loop(), cycle([shop, twin]), organizer, hall.id)
+
+    class Machine(StockMachine):
+        def __init__(self) -> None:
+            super().__init__(world)
+
+    await asyncio.to_thread(run_state_machine_as_test, Machine, settings=SETTINGS)
+
+
+SETTINGS = settings(
+    max_examples=25,
+    stateful_step_count=40,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
