@@ -6,7 +6,8 @@ from kit.auth import Caller
 from kit.database import Database
 from ticket_service.availability import domain, store
 from ticket_service.availability.domain import Availability, Update
-from ticket_service.catalog.domain import EventNotFound, EventState
+from ticket_service.catalog.domain import EventNotFound
+from ticket_service.catalog.operations import may_see
 
 
 async def get_availability(database: Database, caller: Caller, event_id: str) -> Update:
@@ -41,6 +42,5 @@ async def look(database: Database, known: Mapping[str, Availability | None]) -> 
 
 
 def sees(caller: Caller, availability: Availability) -> bool:
-    """Whether the caller may know of the event: a draft is for its admins only."""
-    is_public = availability.event_state is not EventState.DRAFT
-    return is_public or caller.works_for(availability.organizer_id)
+    """Whether the caller may know of the event."""
+    return may_see(caller, availability.event_state, availability.organizer_id)

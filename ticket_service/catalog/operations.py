@@ -53,10 +53,7 @@ async def get_event(database: Database, caller: Caller, event_id: str) -> Listin
         EventNotFound: there is none, or it is somebody else's draft.
     """
     async with database.begin() as tx:
-        event = await store.get_event(tx, event_id)
-        if event is None or not _sees(caller, event):
-            raise domain.EventNotFound
-        return await _listing(tx, event)
+        return await _listing(tx, await visible_event(tx, caller, event_id))
 
 
 async def list_events(
@@ -240,6 +237,19 @@ async def delete_ticket_type(
         await store.delete_ticket_type(tx, ticket_type_id)
 
 
+async def visible_event(tx: Transaction, caller: Caller, event_id: str) -> Event:
+    """One event that the caller may see; EventNotFound otherwise."""
+    event = await store.get_event(tx, event_id)
+    if event is None or not may_see(caller, event.state, event.organizer_id):
+        raise domain.EventNotFound
+    return event
+
+
+def may_see(caller: Caller, state: EventState, organizer_id: str) -> bool:
+    """Whether the caller may know of an event: a draft is for its admins only."""
+    return state is not EventState.DRAFT or caller.works_for(organizer_id)
+
+
 async def _own_event(tx: Transaction, organizer_id: str, event_id: str) -> Event:
     event = await store.lock_event(tx, event_id)
     if event is None or event.organizer_id != organizer_id:
@@ -260,7 +270,3 @@ def _pick(ticket_types: Sequence[TicketType], ticket_type_id: str) -> TicketType
         if ticket_type.id == ticket_type_id:
             return ticket_type
     raise domain.TicketTypeNotFound
-
-
-def _sees(caller: Caller, event: Event) -> bool:
-    return event.state is not EventState.DRAFT or caller.works_for(event.organizer_id)

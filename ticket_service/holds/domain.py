@@ -166,10 +166,7 @@ def admit(
             for position, request in enumerate(requests):
                 items.append(_take(hold_id, position, request, shelf, seating, now))
         except TesseraError as refusal:
-            for item in items:
-                shelf.take(item.ticket_type_id, -item.quantity)
-                if seating and item.seats:
-                    seating.give_back([seat.seat_id for seat in item.seats])
+            _undo(items, shelf, seating)
             decided.append(refusal)
         else:
             decided.append(NewHold(hold_id, tuple(items)))
@@ -244,24 +241,44 @@ def take_again(
 ) -> dict[str, TesseraError]:
     """Take the stock of holds that gave it back, each all or none; answers the refusals by hold id.
 
-    They are `SoldOut` and `SeatTaken`. `seatings` are those of the holds' events, by event id.
+    They are `SoldOut`, `SeatTaken` and `SeatNotFound`. `seatings` are those of the holds' events,
+    by event id.
     """
     refusals: dict[str, TesseraError] = {}
     for hold in holds:
+        seating = seatings.get(hold.event_id)
         taken: list[HoldItem] = []
         try:
             for item in hold.items:
-                shelf.take(item.ticket_type_id, item.quantity)
+                _take_again(hold.id, item, shelf, seating)
                 taken.append(item)
-            if hold.seat_ids:
-                if hold.event_id not in seatings:
-                    raise SoldOut
-                seatings[hold.event_id].take_again(hold.id, hold.seat_ids)
         except TesseraError as refusal:
+            _undo(taken, shelf, seating)
             refusals[hold.id] = refusal
-            for item in taken:
-                shelf.take(item.ticket_type_id, -item.quantity)
     return refusals
+
+
+def _take_again(hold_id: str, item: HoldItem, shelf: Shelf, seating: Seating | None) -> None:
+    stock = shelf.stock(item.ticket_type_id)
+    assert stock is not None, item.ticket_type_id
+    if stock.is_seated is not bool(item.seats):  # seats came or went since: not what was sold
+        raise SoldOut
+    shelf.take(item.ticket_type_id, item.quantity)
+    if not item.seats:
+        return
+    assert seating is not None, hold_id
+    try:
+        seating.take(hold_id, item.ticket_type_id, [seat.seat_id for seat in item.seats])
+    except TesseraError:
+        shelf.take(item.ticket_type_id, -item.quantity)
+        raise
+
+
+def _undo(taken: Iterable[HoldItem], shelf: Shelf, seating: Seating | None) -> None:
+    for item in taken:
+        shelf.take(item.ticket_type_id, -item.quantity)
+        if seating and item.seats:
+            seating.give_back([seat.seat_id for seat in item.seats])
 
 
 def freed(holds: Iterable[Hold]) -> Freed:

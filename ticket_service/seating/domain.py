@@ -147,14 +147,6 @@ class Seating:
                 in_vain.add(bench.index)
         raise NoAdjacentSeats(metadata={"ticket_type_id": ticket_type_id})
 
-    def take_again(self, hold_id: str, seat_ids: Sequence[str]) -> None:
-        """Hold the seats of a hold that was gone: all of them, or none.
-
-        Raises:
-            SeatNotFound, SeatTaken: one of them cannot be had any more.
-        """
-        self._hold(hold_id, [self._at(seat_id) for seat_id in seat_ids])
-
     def give_back(self, seat_ids: Iterable[str]) -> None:
         """Make seats available that were held or sold."""
         for position in [self._at(seat_id) for seat_id in seat_ids]:

@@ -9,7 +9,8 @@ from kit.database import Database, Transaction
 from kit.idempotency import Once
 from ticket_service.catalog import domain as catalog
 from ticket_service.catalog import store as catalog_store
-from ticket_service.catalog.domain import EventNotFound, EventState, TicketType
+from ticket_service.catalog.domain import EventNotFound, TicketType
+from ticket_service.catalog.operations import visible_event
 from ticket_service.seating import maps, store
 from ticket_service.seating.domain import Seating
 from ticket_service.seating.drawings import Drawings, Picture
@@ -68,7 +69,7 @@ async def get_seat_map(
         EventNotFound, SeatMapNotFound: there is nothing to see.
     """
     async with database.begin() as tx:
-        await _check_visible(tx, caller, event_id)
+        await visible_event(tx, caller, event_id)
         picture = await drawings.get(tx, event_id)
     if picture is None:
         raise SeatMapNotFound
@@ -95,7 +96,7 @@ async def get_seat_states(
         EventNotFound, SeatMapNotFound: there is nothing to see.
     """
     async with database.begin() as tx:
-        await _check_visible(tx, caller, event_id)
+        await visible_event(tx, caller, event_id)
         if since and (changed := await _changed(tx, event_id, since)):
             return changed
         seating = await seatings.read(tx, event_id)
@@ -194,14 +195,6 @@ async def _lock_seats(
     if seating is None:
         raise SeatMapNotFound
     return seating
-
-
-async def _check_visible(tx: Transaction, caller: Caller, event_id: str) -> None:
-    event = await catalog_store.get_event(tx, event_id)
-    if event is None:
-        raise EventNotFound
-    if event.state is EventState.DRAFT and not caller.works_for(event.organizer_id):
-        raise EventNotFound
 
 
 def _position(part: str) -> int:

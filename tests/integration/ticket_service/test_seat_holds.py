@@ -260,6 +260,41 @@ async def test_a_hold_that_is_gone_has_no_seats_in_another_hall(
     assert await shop.remaining(theatre.id) == [4]
 
 
+async def test_a_hold_that_is_gone_has_no_seats_that_are_sold_as_something_else(
+    shop: Shop, organizer: Organizer
+) -> None:
+    theatre = await shop.theatre(organizer, "AA", "BB")
+    held = await shop.hold(theatre, 2)
+    await shop.release(held.id)
+    first, second = theatre.ticket_types
+    swapped = [
+        seat_map_service_pb2.CreateSeatMapZone(zone="A", ticket_type_id=second.id),
+        seat_map_service_pb2.CreateSeatMapZone(zone="B", ticket_type_id=first.id),
+    ]
+    hall_id = (await shop.seat_map(theatre.id)).hall_id
+    request = seat_map_service_pb2.CreateSeatMapRequest(
+        event_id=theatre.id, hall_id=hall_id, zones=swapped
+    )
+    await shop.public.seat_maps.CreateSeatMap(request, metadata=organizer.admin)
+    with refused("SEAT_NOT_FOUND"):
+        await shop.issue(held.id)
+    assert await states(shop, theatre) == "AAAA"
+    assert await shop.remaining(theatre.id) == [2, 2]
+
+
+async def test_a_hold_that_is_gone_and_had_no_seats_gets_none(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"name": "A"})
+    held = await shop.hold(published, 2)
+    await shop.release(held.id)
+    hall = await shop.add_hall(organizer, stalls("AAAA"))
+    await shop.seat_event(organizer, published, hall.id)
+    with refused("SOLD_OUT"):
+        await shop.issue(held.id)
+    assert await shop.remaining(published.id) == [4]
+
+
 async def test_a_hold_that_is_gone_gets_nothing_when_the_seat_map_is_too(
     shop: Shop, organizer: Organizer
 ) -> None:

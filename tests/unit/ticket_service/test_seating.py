@@ -286,17 +286,6 @@ def test_an_error_names_a_few_of_many_seats() -> None:
     assert refused.value.metadata["seat_ids"].count(",") == domain.MAX_NAMED - 1
 
 
-def test_a_hold_that_was_gone_takes_its_seats_again_if_nobody_else_has_them() -> None:
-    seating = seated(hall("aabb"), "AHAA")
-    seating.take_again("late", ["seat_0_1", "seat_0_3"])
-    assert seating.letters == "HHHA"
-    with pytest.raises(SeatTaken):
-        seating.take_again("later", ["seat_0_4", "seat_0_3"])
-    with pytest.raises(SeatNotFound):
-        seating.take_again("later", ["seat_0_4", "seat_9_9"])
-    assert seating.letters == "HHHA"
-
-
 def test_seats_are_held_then_sold_and_come_back_from_both() -> None:
     seating = seated(hall("aaaa"), "HHSB")
     seating.sell(["seat_0_1"])
