@@ -1,5 +1,7 @@
 """What one request through the gateway costs in CPU, in each part."""
 
+import json
+
 from benchmarks import load, shop
 from benchmarks.load import Load, Requests
 from benchmarks.mesh import BenchmarkFailed, Mesh
@@ -11,12 +13,14 @@ CONNECTIONS = 8
 
 
 async def measure(mesh: Mesh, pace: Pace) -> list[Table]:
-    """One that calls nothing, a cheap read, and a hold."""
+    """One that calls nothing, one that a cache answers, a cheap read, and a hold."""
     token = await shop.open_shop(mesh)
     event = await shop.publish_event(mesh, token)
+    hold = await mesh.call("POST", "/v1/holds", json.loads(event.hold()))
     cases = {
         "GET /healthz": ("GET", "/healthz", b""),
         "GET /v1/events/{event_id}": ("GET", f"/v1/events/{event.id}", b""),
+        "GET /v1/holds/{hold_id}": ("GET", f"/v1/holds/{hold['id']}", b""),
         "POST /v1/holds": ("POST", "/v1/holds", event.hold()),
     }
     loads, rows = [], []

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 from benchmarks.mesh import Mesh
 from kit.database import service_url
 
-_COUNTS = """
+_ALL_COUNTS = """
     SELECT types.total_stock AS total, types.remaining,
         (SELECT coalesce(sum(items.quantity), 0) FROM hold_items items
          JOIN holds ON holds.id = items.hold_id
@@ -22,11 +22,11 @@ _COUNTS = """
          WHERE items.ticket_type_id = types.id AND holds.state = 'RELEASED') AS released,
         (SELECT count(*) FROM tickets
          WHERE tickets.ticket_type_id = types.id AND tickets.state = 'ISSUED') AS issued
-    FROM ticket_types types WHERE types.id = :ticket_type_id
+    FROM ticket_types types
 """
+_COUNTS = f"{_ALL_COUNTS} WHERE types.id = :ticket_type_id"
 _OVERSOLD = f"""
-    SELECT coalesce(sum(greatest(held + issued - total, 0)), 0) FROM
-    ({_COUNTS.replace("WHERE types.id = :ticket_type_id", "")}) AS counts
+    SELECT coalesce(sum(greatest(held + issued - total, 0)), 0) FROM ({_ALL_COUNTS}) AS counts
 """
 _REMAINING = """
     SELECT extract(epoch FROM clock_timestamp()), remaining FROM ticket_types
