@@ -75,9 +75,9 @@ async def cancel_tickets(
             await hold_store.give_to_orders(tx, {hold_id: order_id}, gone)
             if is_live:
                 given_up = [hold]
-                await offers.settle(tx, [hold_id], WaitlistState.CANCELLED)
         cancelled = await store.cancel_tickets(tx, order_id)
         await offers.put_back(tx, domain.freed(given_up, cancelled))
+        await offers.settle(tx, [hold.id for hold in given_up], WaitlistState.CANCELLED)
         return (await store.list_tickets(tx, [order_id])).get(order_id, [])
 
 

@@ -96,8 +96,8 @@ async def release_holds(
         if released:
             ids = [hold.id for hold in released]
             await store.move(tx, ids, HoldState.RELEASED)
-            await offers.settle(tx, ids, WaitlistState.CANCELLED)
             await offers.put_back(tx, domain.freed(released))
+            await offers.settle(tx, ids, WaitlistState.CANCELLED)
     now = found | {hold.id: replace(hold, state=HoldState.RELEASED) for hold in released}
     return [domain.released(now.get(hold_id)) for hold_id in hold_ids]
 
@@ -107,8 +107,8 @@ async def expire_holds(database: Database, offers: Offers) -> float:
     async with database.begin() as tx:
         if expired := await store.expire_due(tx):
             ids = [hold.id for hold in expired]
-            await offers.settle(tx, ids, WaitlistState.OFFER_EXPIRED)
             await offers.put_back(tx, domain.freed(expired))
+            await offers.settle(tx, ids, WaitlistState.OFFER_EXPIRED)
         due_in_s = await store.next_due_in_s(tx)
     if len(expired) == store.EXPIRY_BATCH:
         return 0

@@ -378,7 +378,7 @@ async def test_two_replicas_keep_stock_as_a_plain_model_does(
 
 
 SETTINGS = settings(
-    max_examples=25,
+    max_examples=20,
     stateful_step_count=40,
     deadline=None,
     print_blob=True,
