@@ -181,7 +181,8 @@ async def assert_all_is_well(mesh: LocalMesh) -> None:
 
     async def left() -> bool:
         url = mesh.database_url
-        return not await unsettled(url) and not await undelivered(url, "payment")
+        late = [await undelivered(url, area) for area in ("payment", "ticket")]
+        return not await unsettled(url) and not any(late)
 
     await until(left, timeout_s=90)
     secret_key = mesh.stripe.headers["Authorization"].removeprefix("Bearer ")
