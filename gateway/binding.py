@@ -12,13 +12,22 @@ from google.protobuf.message import Message
 from starlette.requests import Request
 
 from gateway import contract
-from gateway.decoding import Violations, decode_object, decode_query, decoder, query_fields
+from gateway.decoding import (
+    Violations,
+    decode_object,
+    decode_query,
+    decoder,
+    decoders,
+    query_fields,
+)
 from gateway.problems import BodyTooSlow, UnsupportedMediaType
 from gateway.routes import Route
 from kit.errors import FieldViolation, InvalidArgument, InvalidRequest
 
 _MAX_PARAMETERS = 100
 _BODY_TIMEOUT_S = 30
+# What takes longer than a few milliseconds to read must not make all other requests wait.
+_LARGE_BYTES = 64 * 2**10
 
 
 class MalformedJson(InvalidArgument):
@@ -40,7 +49,8 @@ class Binding:
         ]
         self._header_fields = route.header_fields
         self._body_field = route.body_field
-        self._body_fields = route.open_fields if route.body == "*" else {}
+        body_fields = route.open_fields.values() if route.body == "*" else ()
+        self._body_decoders = decoders(body_fields)
         self._takes_json = bool(route.body) and not _is_raw(route)
         self._query_fields = {} if route.body == "*" else query_fields(route.open_fields.values())
         has_mask = contract.UPDATE_MASK in route.rpc.input_type.fields_by_name
@@ -62,8 +72,10 @@ class Binding:
             values[name] = decode(text, name, violations)
         for name, header in self._header_fields.items():
             values[name] = _header(request, header, violations)
-        if self._takes_json:
-            values |= self._json_values(_json(request, body), violations)
+        if self._takes_json and len(body) > _LARGE_BYTES:
+            values |= await asyncio.to_thread(self._json_values, request, body, violations)
+        elif self._takes_json:
+            values |= self._json_values(request, body, violations)
         elif self._body_field:
             content_type = request.headers.get("content-type", "")
             values[self._body_field.name] = HttpBody(content_type=content_type, data=body)
@@ -77,9 +89,10 @@ class Binding:
             raise InvalidRequest(detail, violations=tuple(violations))
         return self._message(**values)
 
-    def _json_values(self, content: Any, violations: Violations) -> dict[str, Any]:
+    def _json_values(self, request: Request, body: bytes, violations: Violations) -> dict[str, Any]:
+        content = _json(request, body)
         if self._body_field is None:
-            values = decode_object(content, self._body_fields, "", violations)
+            values = decode_object(content, self._body_decoders, "", violations)
         else:
             name = self._body_field.name
             values = {name: decoder(self._body_field)(content, name, violations)}

@@ -48,7 +48,13 @@ _UNSIGNED_32 = {FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_FIXED32}
 _UNSIGNED_64 = {FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_FIXED64}
 _FLOATS = {FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_DOUBLE}
 
-Decode = Callable[[Any, str, "Violations"], Any]
+Path = Any
+"""Where a value is: a name, or the path of what it is in and its name or index in there.
+
+Spelled out only for what is refused: a hall has a hundred thousand values.
+"""
+
+Decode = Callable[[Any, Path, "Violations"], Any]
 """From a JSON value at a path to a field's value, or REFUSED with a violation added."""
 
 REFUSED: Any = object()
@@ -57,17 +63,27 @@ REFUSED: Any = object()
 class Violations(list[FieldViolation]):
     """What is wrong with a request; a hopeless one is not listed to its end."""
 
-    def refuse(self, field: str, description: str) -> Any:
+    def refuse(self, path: Path, description: str) -> Any:
         """Note what is wrong with a field, and return REFUSED for it."""
         if len(self) < _MAX_VIOLATIONS:
             # The name of an unknown field is anything at all.
-            printable = field[:_MAX_NAME].encode(errors="replace").decode()
+            printable = _spelled(path)[:_MAX_NAME].encode(errors="replace").decode()
             self.append(FieldViolation(printable, description))
         return REFUSED
 
 
+def _spelled(path: Path) -> str:
+    """`items[0].quantity`."""
+    if isinstance(path, str):
+        return path
+    around, inside = path
+    if isinstance(inside, int):
+        return f"{_spelled(around)}[{inside}]"
+    return f"{_spelled(around)}.{inside}".removeprefix(".")
+
+
 def decode_object(
-    value: Any, fields: Mapping[str, FieldDescriptor], path: str, violations: Violations
+    value: Any, decoders: Mapping[str, Decode], path: Path, violations: Violations
 ) -> dict[str, Any]:
     """The fields' values in a JSON object, as keyword arguments of their message."""
     if not isinstance(value, dict):
@@ -75,13 +91,17 @@ def decode_object(
         return {}
     values = {}
     for name, content in value.items():
-        field = fields.get(name)
-        where = f"{path}.{name}" if path else name
-        if field is None:
-            violations.refuse(where, "is unknown")
+        decode = decoders.get(name)
+        if decode is None:
+            violations.refuse((path, name), "is unknown")
         elif content is not None:
-            values[name] = decoder(field)(content, where, violations)
+            values[name] = decode(content, (path, name), violations)
     return values
+
+
+def decoders(fields: Iterable[FieldDescriptor]) -> dict[str, Decode]:
+    """How each of the fields is decoded, by name."""
+    return {field.name: decoder(field) for field in fields}
 
 
 def decode_query(
@@ -117,12 +137,12 @@ def decoder(field: FieldDescriptor) -> Decode:
 def _list_decoder(decode: Decode, most: int) -> Decode:
     """A list that is too long is refused before anything looks at each of its elements."""
 
-    def decode_list(value: Any, path: str, violations: Violations) -> Any:
+    def decode_list(value: Any, path: Path, violations: Violations) -> Any:
         if not isinstance(value, list):
             return violations.refuse(path, "is not a list")
         if len(value) > most:
             return violations.refuse(path, f"has more than {most} elements")
-        return [decode(one, f"{path}[{index}]", violations) for index, one in enumerate(value)]
+        return [decode(one, (path, index), violations) for index, one in enumerate(value)]
 
     return decode_list
 
@@ -130,13 +150,13 @@ def _list_decoder(decode: Decode, most: int) -> Decode:
 def _map_decoder(field: FieldDescriptor) -> Decode:
     decode = _value_decoder(field)
 
-    def decode_map(value: Any, path: str, violations: Violations) -> Any:
+    def decode_map(value: Any, path: Path, violations: Violations) -> Any:
         if not isinstance(value, dict):
             return violations.refuse(path, "is not an object")
         entries = {}
         for key, one in value.items():
             name = _decode_string(key, path, violations)
-            entries[name] = decode(one, f"{path}.{key}", violations)
+            entries[name] = decode(one, (path, key), violations)
         return entries
 
     return decode_map
@@ -168,10 +188,13 @@ def _value_decoder(field: FieldDescriptor) -> Decode:
 
 
 def _message_decoder(descriptor: Descriptor) -> Decode:
-    fields, build = descriptor.fields_by_name, message_class(descriptor)
+    build = message_class(descriptor)
+    known: dict[str, Decode] = {}
 
-    def decode_message(value: Any, path: str, violations: Violations) -> Any:
-        values = decode_object(value, fields, path, violations)
+    def decode_message(value: Any, path: Path, violations: Violations) -> Any:
+        if not known:  # not before it is used: a message may contain itself
+            known.update(decoders(descriptor.fields))
+        values = decode_object(value, known, path, violations)
         return REFUSED if violations else build(**values)
 
     return decode_message
@@ -181,7 +204,7 @@ def _enum_decoder(names: Mapping[int, str]) -> Decode:
     numbers = {name: number for number, name in names.items()}
     refusal = f"is not one of {', '.join(numbers)}"
 
-    def decode_enum(value: Any, path: str, violations: Violations) -> Any:
+    def decode_enum(value: Any, path: Path, violations: Violations) -> Any:
         if isinstance(value, str) and value in numbers:
             return numbers[value]
         return violations.refuse(path, refusal)
@@ -190,7 +213,7 @@ def _enum_decoder(names: Mapping[int, str]) -> Decode:
 
 
 def _integer_decoder(low: int, high: int) -> Decode:
-    def decode_integer(value: Any, path: str, violations: Violations) -> Any:
+    def decode_integer(value: Any, path: Path, violations: Violations) -> Any:
         if isinstance(value, float) and value.is_integer():
             value = int(value)  # JSON knows no integers: 1.0 is 1, and so says JSON Schema
         if not isinstance(value, int) or isinstance(value, bool):
@@ -203,7 +226,7 @@ def _integer_decoder(low: int, high: int) -> Decode:
 
 
 def _long_decoder(decode: Decode) -> Decode:
-    def decode_long(value: Any, path: str, violations: Violations) -> Any:
+    def decode_long(value: Any, path: Path, violations: Violations) -> Any:
         if isinstance(value, str) and _INTEGER.fullmatch(value):
             value = int(value)
         return decode(value, path, violations)
@@ -211,7 +234,7 @@ def _long_decoder(decode: Decode) -> Decode:
     return decode_long
 
 
-def _decode_number(value: Any, path: str, violations: Violations) -> Any:
+def _decode_number(value: Any, path: Path, violations: Violations) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return violations.refuse(path, "is not a number")
     try:
@@ -221,30 +244,31 @@ def _decode_number(value: Any, path: str, violations: Violations) -> Any:
     return number if isfinite(number) else violations.refuse(path, "is too large")
 
 
-def _decode_bool(value: Any, path: str, violations: Violations) -> Any:
+def _decode_bool(value: Any, path: Path, violations: Violations) -> Any:
     return value if isinstance(value, bool) else violations.refuse(path, "is not true or false")
 
 
-def _decode_string(value: Any, path: str, violations: Violations) -> Any:
+def _decode_string(value: Any, path: Path, violations: Violations) -> Any:
     if not isinstance(value, str):
         return violations.refuse(path, "is not a string")
     if "\0" in value:
         return violations.refuse(path, "contains a NUL character")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return violations.refuse(path, "contains half of a surrogate pair")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return violations.refuse(path, "contains half of a surrogate pair")
     return value
 
 
-def _decode_bytes(value: Any, path: str, violations: Violations) -> Any:
+def _decode_bytes(value: Any, path: Path, violations: Violations) -> Any:
     try:
         return b64decode(value, validate=True)
     except (Base64Error, TypeError, ValueError):
         return violations.refuse(path, "is not Base64")
 
 
-def _decode_timestamp(value: Any, path: str, violations: Violations) -> Any:
+def _decode_timestamp(value: Any, path: Path, violations: Violations) -> Any:
     match = _TIME.fullmatch(value) if isinstance(value, str) else None
     if not match:
         return violations.refuse(path, "is not an RFC 3339 time such as 2026-05-01T19:00:00Z")

@@ -1,5 +1,6 @@
 """Answers HTTP requests with RPCs: finds the route, lets the caller pass, binds, calls, encodes."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from kit.errors import FieldViolation, Internal, TesseraError
 Page = Callable[[Request], Awaitable[Response]]
 
 _MAX_URI_BYTES = 8192
+_LARGE_BYTES = 64 * 2**10
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +68,22 @@ class Endpoint:
                 return await self._watch(request, message, authorization)
             if self._route.max_age_s and not authorization:
                 return await self._kept(request, message)
-            answer = await self._call(message, authorization, request.receive)
+            return await self._sent(await self._call(message, authorization, request.receive))
         except TesseraError as error:
             self._name_headers(error)
             raise
-        return self._respond(answer)
 
     async def _kept(self, request: Request, message: Message) -> ASGIApp:
         async def load() -> Response:
-            return self._respond(await self._call.for_anyone(message))
+            return await self._sent(await self._call.for_anyone(message))
 
         key, max_age_s = _key(request.scope), self._route.max_age_s
         return await self._cache.get(key, max_age_s, load, request.receive)
+
+    async def _sent(self, answer: Message) -> Response:
+        if answer.ByteSize() > _LARGE_BYTES:  # an arena's seat map: no other request waits for it
+            return await asyncio.to_thread(self._respond, answer)
+        return self._respond(answer)
 
     async def _watch(self, request: Request, message: Message, authorization: str) -> ASGIApp:
         if request.method == "HEAD":

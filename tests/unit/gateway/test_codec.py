@@ -16,7 +16,7 @@ from tessera.ticket.v1 import event_pb2, event_service_pb2, hold_pb2, ticket_ser
 from tessera.user.v1 import session_pb2, session_service_pb2
 
 from gateway.contract import enum_names, message_class
-from gateway.decoding import Violations, decode_object
+from gateway.decoding import Violations, decode_object, decoders
 from gateway.encoding import encoder
 
 # Nothing here is about time, on however busy a machine.
@@ -108,10 +108,11 @@ def test_answers_are_proto_json_with_short_enum_names_and_without_unspecified_on
 @relaxed
 @given(_ANY_ANSWER)
 def test_what_was_encoded_decodes_to_the_same_message(message: Message) -> None:
+    fields: Any = message.DESCRIPTOR.fields
+    known = decoders(fields)
     text = orjson.dumps(encoder(message.DESCRIPTOR)(message))
     violations = Violations()
-    fields: Any = message.DESCRIPTOR.fields_by_name
-    values = decode_object(json.loads(text), fields, "", violations)
+    values = decode_object(json.loads(text), known, "", violations)
     assert not violations
     assert type(message)(**values) == message
 
@@ -125,7 +126,7 @@ def test_what_was_encoded_decodes_to_the_same_message(message: Message) -> None:
 ))  # fmt: skip
 def test_any_json_is_decoded_or_refused_and_nothing_else(value: Any) -> None:
     violations = Violations()
-    values = decode_object(value, hold_pb2.Hold.DESCRIPTOR.fields_by_name, "", violations)
+    values = decode_object(value, decoders(hold_pb2.Hold.DESCRIPTOR.fields), "", violations)
     if not violations:
         hold_pb2.Hold(**values)
 
@@ -158,8 +159,8 @@ def test_a_type_that_rest_cannot_spell_is_refused_when_the_gateway_starts() -> N
 
 def _decode_time(text: object) -> tuple[Any, list[str]]:
     violations = Violations()
-    fields = event_pb2.Event.DESCRIPTOR.fields_by_name
-    values = decode_object({"starts_at": text}, fields, "", violations)
+    known = decoders(event_pb2.Event.DESCRIPTOR.fields)
+    values = decode_object({"starts_at": text}, known, "", violations)
     return values["starts_at"], [violation.description for violation in violations]
 
 
