@@ -18,25 +18,25 @@ def now() -> datetime:
 
 
 @lru_cache(maxsize=1024)  # the holds of a batch share theirs
+def timestamp(moment: datetime) -> Timestamp:
+    """A moment as protobuf has it: to be put into messages, which copy it."""
+    found = Timestamp()
+    found.FromDatetime(moment)
+    return found
+
+
 def to_timestamp(moment: datetime | None) -> Timestamp | None:
-    """A moment as protobuf has it; None stays None, and leaves the field absent.
-
-    To be put into messages, which copy it; not to be changed.
-    """
-    if moment is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
+    """A moment as protobuf has it; None stays None, and leaves the field absent."""
+    return None if moment is None else timestamp(moment)
 
 
-def from_timestamp(timestamp: Timestamp) -> datetime:
+def from_timestamp(proto: Timestamp) -> datetime:
     """A protobuf timestamp as an aware datetime, to the microsecond.
 
     Raises:
         InvalidTime: the timestamp is out of range, which JSON's cannot be.
     """
     try:
-        return timestamp.ToDatetime(UTC)
+        return proto.ToDatetime(UTC)
     except ValueError:
         raise InvalidTime from None

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import grpc.aio
@@ -18,7 +19,7 @@ from kit.rpc_errors import to_proto as to_error_proto
 from kit.validation import validate
 from ticket_service.catalog.rpc import event_proto
 from ticket_service.holds import operations
-from ticket_service.holds.domain import Hold, HoldRequest, HoldState
+from ticket_service.holds.domain import Hold, HoldItem, HoldRequest, HoldState
 from ticket_service.holds.operations import Answer
 from ticket_service.holds.placement import Asked
 from ticket_service.seating.domain import AssignedSeat
@@ -79,9 +80,10 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
                 outcomes[number] = answer
 
         await asyncio.gather(*map(create, numbers))
-        return hold_service_pb2.BatchCreateHoldsResponse(
-            results=[_result(outcome) for outcome in outcomes]
-        )
+        response = hold_service_pb2.BatchCreateHoldsResponse()
+        for outcome in outcomes:
+            _put(outcome, into=response.results.add())
+        return response
 
     async def GetHold(
         self, request: hold_service_pb2.GetHoldRequest, _context: Context
@@ -107,24 +109,32 @@ _STATES = {state: hold_pb2.HoldState.Value(f"HOLD_STATE_{state}") for state in H
 
 def hold_proto(hold: Hold) -> hold_pb2.Hold:
     """A hold as the contract shows it."""
-    return hold_pb2.Hold(
-        id=hold.id,
-        event_id=hold.event_id,
-        state=_STATES[hold.state],
-        items=[
-            hold_pb2.HoldItem(
-                ticket_type_id=item.ticket_type_id,
-                ticket_type_name=item.ticket_type_name,
-                quantity=item.quantity,
-                unit_price=to_proto(hold.currency_code, item.unit_price_minor),
-                amount=to_proto(hold.currency_code, item.amount_minor),
-                seats=[seat_proto(seat) for seat in item.seats],
-            )
-            for item in hold.items
-        ],
-        total=to_proto(hold.currency_code, hold.total_minor),
-        expires_at=clock.to_timestamp(hold.expires_at),
-        created_at=clock.to_timestamp(hold.created_at),
+    proto = hold_pb2.Hold()
+    _fill(proto, hold)
+    return proto
+
+
+def _fill(proto: hold_pb2.Hold, hold: Hold) -> None:
+    """Make an empty message show a hold: where it stands, since each copy of it is a deep one."""
+    proto.id = hold.id
+    proto.event_id = hold.event_id
+    proto.state = _STATES[hold.state]
+    for item in hold.items:
+        proto.items.append(_item_proto(hold.currency_code, item))
+    proto.total.CopyFrom(to_proto(hold.currency_code, hold.total_minor))
+    proto.expires_at.CopyFrom(clock.timestamp(hold.expires_at))
+    proto.created_at.CopyFrom(clock.timestamp(hold.created_at))
+
+
+@lru_cache(maxsize=1024)  # in a rush, everybody asks for the same
+def _item_proto(currency_code: str, item: HoldItem) -> hold_pb2.HoldItem:
+    return hold_pb2.HoldItem(
+        ticket_type_id=item.ticket_type_id,
+        ticket_type_name=item.ticket_type_name,
+        quantity=item.quantity,
+        unit_price=to_proto(currency_code, item.unit_price_minor),
+        amount=to_proto(currency_code, item.amount_minor),
+        seats=[seat_proto(seat) for seat in item.seats],
     )
 
 
@@ -135,13 +145,14 @@ def seat_proto(seat: AssignedSeat) -> seat_pb2.AssignedSeat:
     )
 
 
-def _result(outcome: Answer | Exception) -> hold_service_pb2.BatchCreateHoldsResult:
+def _put(outcome: Answer | Exception, into: hold_service_pb2.BatchCreateHoldsResult) -> None:
     if isinstance(outcome, Answer):
-        return hold_service_pb2.BatchCreateHoldsResult(hold=hold_proto(outcome.hold))
+        _fill(into.hold, outcome.hold)
+        return
     if not isinstance(outcome, TesseraError):
         telemetry.log.error("hold failed", exc_info=outcome)
         outcome = Internal()
-    return hold_service_pb2.BatchCreateHoldsResult(error=to_error_proto(outcome))
+    into.error.CopyFrom(to_error_proto(outcome))
 
 
 def _asked(request: hold_service_pb2.CreateHoldRequest) -> Asked:
