@@ -123,10 +123,11 @@ class BodyLimit:
             return message
 
         await self._app(scope, receive_limited, send)
-        with suppress(BodyTooLarge, TimeoutError):
-            async with asyncio.timeout(_DRAIN_TIMEOUT_S):
-                while arrives:
-                    await receive_limited()
+        if arrives:
+            with suppress(BodyTooLarge, TimeoutError):
+                async with asyncio.timeout(_DRAIN_TIMEOUT_S):
+                    while arrives:
+                        await receive_limited()
 
     def _is_too_much(self, size: int, scope: Scope) -> bool:
         return size > self._max_bytes and size > self._limit_of(scope)

@@ -12,8 +12,8 @@ from kit import telemetry
 from kit.errors import DeadlineExceeded, Internal, ResourceExhausted, TesseraError, Unavailable
 
 MAX_UNREAD = 16  # messages for one watcher: what a phone may miss in a tunnel
-FIRST_MESSAGE_S = 10
-RECONNECT_S = 10
+FIRST_MESSAGE_S = 10.0
+RECONNECT_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 _AT_ONCE = 50  # watchers who are told before other requests get their turn
 
@@ -89,8 +89,15 @@ class Watcher:
 class Streams:
     """All who watch through this process, and what they watch."""
 
-    def __init__(self, max_watchers: int, reconnect_s: float = RECONNECT_S) -> None:
+    def __init__(
+        self,
+        max_watchers: int,
+        *,
+        first_message_s: float = FIRST_MESSAGE_S,
+        reconnect_s: float = RECONNECT_S,
+    ) -> None:
         self._max_watchers = max_watchers
+        self._first_message_s = first_message_s
         self._reconnect_s = reconnect_s
         self._watchers: set[Watcher] = set()
         self._feeds: dict[Hashable, _Feed] = {}
@@ -109,8 +116,13 @@ class Streams:
             raise TooManyWatchers
         feed = self._feeds.get(key)
         if feed is None:
-            forget = partial(self._forget, key)
-            feed = self._feeds[key] = _Feed(open_stream, render, self._reconnect_s, forget)
+            feed = self._feeds[key] = _Feed(
+                open_stream,
+                render,
+                partial(self._forget, key),
+                first_message_s=self._first_message_s,
+                reconnect_s=self._reconnect_s,
+            )
         watcher = Watcher(partial(self._leave, key, feed))
         self._watchers.add(watcher)
         feed.add(watcher)
@@ -145,14 +157,17 @@ class _Feed:
         self,
         open_stream: Open,
         render: Render,
-        reconnect_s: float,
         on_end: "Callable[[_Feed], None]",
+        *,
+        first_message_s: float,
+        reconnect_s: float,
     ) -> None:
         self.watchers: set[Watcher] = set()
         self._open = open_stream
         self._render = render
-        self._reconnect_s = reconnect_s
         self._on_end = on_end
+        self._first_message_s = first_message_s
+        self._reconnect_s = reconnect_s
         self._latest = b""
         self._lost_at = 0.0  # on the event loop's clock; 0 while the service is there
         self._pause_s = _FIRST_PAUSE_S
@@ -201,7 +216,7 @@ class _Feed:
         call = self._open()
         try:
             messages = aiter(call)
-            async with asyncio.timeout(FIRST_MESSAGE_S):
+            async with asyncio.timeout(self._first_message_s):
                 await self._tell_all(await anext(messages))
             async for message in messages:
                 await self._tell_all(message)

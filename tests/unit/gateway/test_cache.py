@@ -315,6 +315,35 @@ async def test_a_service_that_is_back_is_asked_again(gateway: World, clock: Cloc
     assert _titles(await gateway.client.get(EVENT)) == ["Macbeth"]
 
 
+async def test_a_call_that_nobody_waits_for_does_not_end_the_next_one(cache: Cache) -> None:
+    loads: list[asyncio.Event] = []
+
+    async def load() -> Response:
+        loads.append(asyncio.Event())
+        await loads[-1].wait()
+        return Response(b"x")
+
+    async def ask() -> None:
+        await cache.get((b"/a", b""), 1, load, _stays)
+
+    async def asked(times: int) -> None:
+        while len(loads) < times:
+            await asyncio.sleep(0)
+
+    first = asyncio.create_task(ask())
+    await asked(1)
+    first.cancel()
+    second = asyncio.create_task(ask())
+    await asyncio.wait({first})
+    await asked(2)
+    third = asyncio.create_task(ask())
+    while sum(flight.waiting for flight in cache._flights.values()) < 2:
+        await asyncio.sleep(0)
+    loads[1].set()
+    await asyncio.gather(second, third)
+    assert len(loads) == 2
+
+
 class Asked:
     """A cache in front of a service that answers so many bytes to anything."""
 

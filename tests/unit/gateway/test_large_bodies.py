@@ -176,3 +176,19 @@ async def test_a_setting_above_the_routes_limit_is_not_lowered_by_it() -> None:
 async def test_who_may_not_import_sends_it_in_vain(small: World) -> None:
     answer = await small.client.put(PATH, content=b" " * 2**20, headers=JSON)
     assert_problem(answer, 401, "TOKEN_MISSING")
+
+
+async def test_a_body_without_a_length_counts_in_http_2_too(small: World) -> None:
+    arriving = [b" " * 1000, b" " * 1000, b""]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        body = arriving.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(arriving)}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "http_version": "2", "method": "GET", "path": "/v1/events"}
+    await small.app({**scope, "query_string": b"", "headers": []}, receive, send)
+    assert sent[0]["status"] == 413

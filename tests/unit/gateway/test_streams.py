@@ -417,12 +417,14 @@ async def test_a_service_that_is_not_there_at_all_is_not_waited_for(
 class Call:
     """An opened stream that says one thing and then fails, or goes on without a word."""
 
-    def __init__(self, error: errors.TesseraError | None = None) -> None:
+    def __init__(self, error: errors.TesseraError | None = None, says: int = 1) -> None:
         self._error = error
+        self._says = says
         self.is_cancelled = False
 
     async def __aiter__(self) -> AsyncIterator[Message]:
-        yield _said(1)
+        for version in range(1, self._says + 1):
+            yield _said(version)
         if self._error:
             raise self._error
         await asyncio.Event().wait()
@@ -433,6 +435,16 @@ class Call:
 
 def _endless() -> Any:
     return Call()
+
+
+class _Wordless(Call):
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        for _ in ():
+            yield _said(1)
+
+
+def _wordless() -> Any:
+    return _Wordless()
 
 
 def _render(message: Any) -> bytes:
@@ -453,6 +465,23 @@ async def test_a_service_that_does_not_come_back_is_given_up() -> None:
     async with asyncio.timeout(30):
         with pytest.raises(errors.Unavailable, match="Still away"):
             await watcher.read()
+    watcher.leave()
+
+
+async def test_a_service_that_says_nothing_is_not_waited_for_without_end() -> None:
+    call = Call(says=0)
+    streams = Streams(max_watchers=1, first_message_s=0.05)
+    watcher = streams.watch("evt_1", lambda: call, _render)  # type: ignore[arg-type, return-value]  # a call, as far as we use it
+    async with asyncio.timeout(30):
+        with pytest.raises(errors.DeadlineExceeded):
+            await watcher.read()
+    assert call.is_cancelled
+    watcher.leave()
+
+
+async def test_a_service_that_ends_without_a_word_is_the_end() -> None:
+    watcher = Streams(max_watchers=1).watch("evt_1", _wordless, _render)
+    assert await watcher.read() == b""
     watcher.leave()
 
 
@@ -483,6 +512,28 @@ async def test_a_stop_ends_every_stream_and_lets_nobody_in() -> None:
         streams.watch("evt_1", _endless, _render)
     for watcher in watchers:
         watcher.leave()
+
+
+async def test_who_was_refused_takes_no_place() -> None:
+    async with world(Settings(max_watchers=1)) as gateway:
+        source = gateway.services.streams["WatchAvailability"] = Source()
+        for number in range(3):
+            asking = asyncio.create_task(gateway.client.get(PATH))
+            await source.say(errors.NotFound(), number)
+            assert_problem(await asking, 404, "NOT_FOUND")
+
+
+async def test_a_stop_just_before_the_answer_begins_ends_it_too() -> None:
+    watcher = Watcher(lambda _: None)
+    watcher.tell(b"data: 1\n\n")
+
+    async def never(*_: Any) -> Any:
+        await asyncio.Event().wait()
+
+    answer = await event_stream(watcher, never)
+    watcher.drop(errors.Unavailable())
+    async with asyncio.timeout(30):
+        await answer({}, never, never)
 
 
 async def test_a_silent_stream_shows_that_it_is_alive() -> None:
