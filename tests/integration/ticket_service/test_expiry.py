@@ -2,6 +2,8 @@
 
 import asyncio
 
+from tessera.ticket.v1 import hold_service_pb2
+
 from tests.integration.ticket_service.support import (
     Organizer,
     Shop,
@@ -10,6 +12,7 @@ from tests.integration.ticket_service.support import (
     new_key,
     refused,
 )
+from tests.support.invariants import assert_invariants
 from ticket_service.holds import operations, store
 
 
@@ -107,3 +110,28 @@ async def test_a_key_answers_for_a_hold_that_expired_as_it_did_then(
     await shop.hold(published)
     with refused("SOLD_OUT"):
         await shop.hold(published)
+
+
+async def test_thousands_of_holds_expire_at_once_while_the_sale_goes_on(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 5010})
+    await shop.add_quota(organizer, 5010, *published.ticket_types)
+    batch = hold_service_pb2.BatchCreateHoldsRequest(requests=[hold(published, 1)] * 500)
+    replicas = [shop.public, shop.twin] * 5
+    await asyncio.gather(*(api.holds.BatchCreateHolds(batch) for api in replicas))
+    assert await shop.remaining(published.id) == [10]
+    await shop.execute("UPDATE holds SET expires_at = now() WHERE event_id = :id", id=published.id)
+
+    async def all_back() -> bool:
+        await operations.expire_holds(shop.database, shop.offers)
+        await assert_invariants(shop.database_url, "ticket")
+        return await shop.remaining(published.id) == [5000]
+
+    bought = asyncio.gather(*(shop.hold(published) for _ in range(10)))
+    await asyncio.gather(eventually(all_back), eventually(all_back))
+    assert len(await bought) == 10
+    states = await shop.execute(
+        "SELECT state, count(*) FROM holds WHERE event_id = :id GROUP BY 1", id=published.id
+    )
+    assert dict(tuple(row) for row in states) == {"EXPIRED": 5000, "ACTIVE": 10}

@@ -3,8 +3,10 @@
 import asyncio
 from collections import Counter
 
-from tessera.ticket.v1 import event_pb2
+from tessera.ticket.v1 import event_pb2, event_service_pb2, hold_service_pb2
 
+from kit.rpc_errors import from_proto
+from tests.integration.ticket_service.lines import lapse
 from tests.integration.ticket_service.support import (
     Organizer,
     Shop,
@@ -12,10 +14,13 @@ from tests.integration.ticket_service.support import (
     hold,
     issue,
     new_key,
+    outcome,
+    patch,
     persist,
     refused,
 )
 from tests.support.invariants import assert_invariants
+from ticket_service.holds import operations as holds
 
 
 async def test_the_last_ticket_has_exactly_one_winner_among_500(
@@ -138,3 +143,113 @@ async def test_sales_end_refunds_and_returns_at_once_keep_the_stock_whole(
 
     await asyncio.gather(*(customer(number) for number in range(30)))
     assert await shop.remaining(published.id) == [20, 20]
+
+
+async def test_a_hold_that_expires_while_it_is_bought_goes_to_its_buyer_or_to_the_next(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, *[{"total_stock": 1}] * 12)
+    kinds = range(12)
+    held = [await shop.hold(published, *[0] * kind, 1) for kind in kinds]
+    await lapse(shop, *(each.id for each in held))
+
+    async def want(kind: int) -> str:
+        request = hold(published, *[0] * kind, 1, idempotency_key=new_key())
+        return await persist(shop.twin.holds.CreateHold, request)
+
+    outcomes = await asyncio.gather(
+        *(outcome(shop.issue(each.id)) for each in held),
+        *(want(kind) for kind in kinds),
+        *(expire(shop) for _ in range(2)),
+    )
+    for kind in kinds:
+        assert sorted([outcomes[kind], outcomes[12 + kind]]) == ["OK", "SOLD_OUT"]
+    assert await shop.remaining(published.id) == [0] * 12
+
+
+async def expire(shop: Shop) -> str:
+    """What a replica does with holds that are due."""
+    await holds.expire_holds(shop.database, shop.offers)
+    return "OK"
+
+
+async def test_of_what_becomes_of_a_hold_at_once_its_sale_is_what_remains(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 60})
+    await shop.add_quota(organizer, 60, *published.ticket_types)
+    held = await asyncio.gather(*(shop.hold(published, 3) for _ in range(20)))
+    await lapse(shop, *(each.id for each in held[::2]))
+    released, issued, _ = await asyncio.gather(
+        asyncio.gather(*(outcome(shop.release(each.id)) for each in held)),
+        asyncio.gather(*(outcome(shop.issue(each.id)) for each in held)),
+        asyncio.gather(*(expire(shop) for _ in range(3))),
+    )
+    assert set(released) <= {"OK", "HOLD_CONVERTED"}
+    assert issued == ["OK"] * 20  # who is late takes the stock again, which nobody else wants
+    assert await shop.remaining(published.id) == [0]
+
+
+async def test_stock_shrinks_and_grows_under_sale_and_never_below_what_is_out(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 40})
+    [kind] = published.ticket_types
+
+    async def buy(number: int) -> int:
+        """How many the buyer has in the end."""
+        api, quantity = (shop.twin, 1) if number % 2 else (shop.public, 2)
+        request = hold(published, quantity, idempotency_key=new_key())
+        if await persist(api.holds.CreateHold, request) != "OK":
+            return 0
+        held = await api.holds.CreateHold(request)
+        if number % 3 == 0:
+            await shop.release(held.id)
+            return 0
+        return quantity
+
+    async def size(total_stock: int) -> str:
+        change = patch(
+            event_service_pb2.UpdateTicketTypeRequest,
+            event_id=published.id,
+            ticket_type_id=kind.id,
+            total_stock=total_stock,
+        )
+        return await outcome(shop.public.events.UpdateTicketType(change, metadata=organizer.admin))
+
+    async def administer() -> list[str]:
+        return [await size(total_stock) for total_stock in (25, 8, 31, 12, 3, 45, 30, 37)]
+
+    buyers = asyncio.gather(*(buy(number) for number in range(80)))
+    administered, bought = await asyncio.gather(administer(), buyers)
+    assert set(administered) <= {"OK", "STOCK_BELOW_SOLD"}
+    assert administered[-3] == "OK"
+    [seen] = (await shop.see(published.id)).ticket_types
+    assert seen.total_stock - seen.remaining == sum(bought)
+
+
+async def test_batches_that_name_types_and_quotas_in_opposite_orders_never_fail(
+    shop: Shop, organizer: Organizer
+) -> None:
+    kinds = [{"name": name, "total_stock": 400} for name in "abc"]
+    there = await shop.on_sale(organizer, *kinds)
+    back = event_pb2.Event(id=there.id, ticket_types=reversed(there.ticket_types))
+    a, b, c = there.ticket_types
+    for pair in ((c, a), (b, c), (a, b)):
+        await shop.add_quota(organizer, 800, *pair)
+    wishes = [
+        hold(way, *items) for way in (there, back) for items in ((1, 1), (0, 1, 1), (1, 0, 1))
+    ]
+
+    async def batch(number: int) -> list[str]:
+        api = shop.twin if number % 2 else shop.public
+        requests = wishes[number % 6 :] + wishes[: number % 6]
+        together = hold_service_pb2.BatchCreateHoldsRequest(requests=requests)
+        answer = await api.holds.BatchCreateHolds(together)
+        made = [result.hold.id for result in answer.results if result.HasField("hold")]
+        await asyncio.gather(*(shop.release(hold_id) for hold_id in made[::2]))
+        return [from_proto(each.error).reason for each in answer.results if each.HasField("error")]
+
+    failures = await asyncio.gather(*(batch(number) for number in range(60)))
+    assert [each for each in failures if each] == []
+    assert await shop.remaining(there.id) == [280, 280, 280]
