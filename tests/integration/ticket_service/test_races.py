@@ -18,8 +18,10 @@ from tests.integration.ticket_service.support import (
     patch,
     persist,
     refused,
+    wait_for_lock,
 )
 from tests.support.invariants import assert_invariants
+from ticket_service.catalog import store as catalog_store
 from ticket_service.holds import operations as holds
 
 
@@ -253,3 +255,27 @@ async def test_batches_that_name_types_and_quotas_in_opposite_orders_never_fail(
     failures = await asyncio.gather(*(batch(number) for number in range(60)))
     assert [each for each in failures if each] == []
     assert await shop.remaining(there.id) == [280, 280, 280]
+
+
+async def test_a_batch_whose_caller_has_no_more_time_leaves_no_hold_behind(
+    shop: Shop, organizer: Organizer
+) -> None:
+    theatre = await shop.theatre(organizer, "AAAA")
+    batch = hold_service_pb2.BatchCreateHoldsRequest(requests=[hold(theatre, 2)] * 3)
+
+    async def ask() -> None:
+        await shop.public.holds.BatchCreateHolds(batch, timeout=1)
+
+    async with shop.database.begin() as tx:
+        await catalog_store.lock_ticket_types(tx, theatre.id)
+        asking = asyncio.create_task(outcome(ask()))
+        await wait_for_lock(shop, asking)
+        assert await asking == "DEADLINE_EXCEEDED"
+
+    async def all_is_back() -> bool:
+        states = await shop.execute("SELECT state FROM holds WHERE event_id = :id", id=theatre.id)
+        return [row.state for row in states] == ["RELEASED"] * 2
+
+    await eventually(all_is_back)
+    assert (await shop.seat_states(theatre.id)).states == "AAAA"
+    assert await shop.remaining(theatre.id) == [4]
