@@ -35,7 +35,13 @@ from payment_service.orders.store import DUE
 from tests.integration.payment_service.installation import Installation
 from tests.integration.stripe_sandbox import support as stripe_sandbox
 from tests.integration.stripe_sandbox.support import Sandbox
-from tests.integration.ticket_service.support import TicketApi, event, eventually, ticket_type
+from tests.integration.ticket_service.support import (
+    TicketApi,
+    another_replicas_offers,
+    event,
+    eventually,
+    ticket_type,
+)
 from tests.integration.ticket_service.support import hold as hold_request
 from tests.support.invariants import assert_invariants, broken_money, undelivered, unsettled
 from tests.support.tokens import Metadata
@@ -246,7 +252,8 @@ class Shop:
         """Let the time of a hold run out now, and its tickets be back on sale."""
         overdue = "UPDATE holds SET expires_at = now() WHERE id = :id"
         await self.installation.execute("ticket", overdue, id=hold_id)
-        await expire_holds(self.installation.hosts["ticket_service"].database)
+        database = self.installation.hosts["ticket_service"].database
+        await expire_holds(database, another_replicas_offers())
 
     async def give_to_others(self, order: order_pb2.Order, of: event_pb2.Event) -> None:
         """Let an order's hold run out, and somebody else hold what it gives back."""

@@ -73,6 +73,11 @@ class Organizer:
     staff: Metadata
 
 
+def another_replicas_offers() -> Offers:
+    """How the process of the test, as one more replica, puts stock back on sale."""
+    return Offers(Seatings(), timedelta(minutes=30))
+
+
 @dataclass(frozen=True, slots=True)
 class Shop:
     """Three replicas of ticket_service on one database.
@@ -92,7 +97,7 @@ class Shop:
     @property
     def offers(self) -> Offers:
         """How this process, as one more replica, puts stock back on sale."""
-        return Offers(Seatings(), timedelta(minutes=30))
+        return another_replicas_offers()
 
     def organizer(self) -> Organizer:
         """A new organizer with an admin and door staff."""
