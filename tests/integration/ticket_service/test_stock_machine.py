@@ -51,7 +51,7 @@ UNSEATED = (3, 2)
 KINDS = range(2 + len(UNSEATED))
 SEATS = range(sum(len(row.replace("|", "")) for row in ROWS))
 KIND = st.sampled_from(KINDS)
-SOME_KINDS = st.sets(KIND, min_size=1)
+SOME_KINDS, SEVERAL_KINDS = st.sets(KIND, min_size=1), st.sets(KIND, min_size=2)
 SOME_SEATS = st.sets(st.sampled_from(SEATS), min_size=1, max_size=2)
 QUANTITY = st.sampled_from((1, 1, 2, 2, 3, MAX_PER_ORDER + 1))
 
@@ -115,9 +115,11 @@ class StockMachine(RuleBasedStateMachine):
         """The next replica."""
         return next(self.world.replicas)
 
-    @initialize(kinds=st.sets(KIND, min_size=2))
-    def sell_out(self, kinds: set[int]) -> None:
-        left = [kind for kind in kinds for _ in range(self.model.left(kind))]
+    @initialize(size=st.integers(2, 8), shared=SEVERAL_KINDS, sold=SEVERAL_KINDS)
+    def sell_out(self, size: int, shared: set[int], sold: set[int]) -> None:
+        """Where nothing is left, and limits are shared, is where it gets interesting."""
+        self._limit(size, shared)
+        left = [kind for kind in sold for _ in range(self.model.left(kind))]
         self._hold_in_turn([(Wish(kind, 1, orphans=True),) for kind in left])
 
     @rule(data=st.data())
@@ -271,21 +273,24 @@ class StockMachine(RuleBasedStateMachine):
         """Make, change or lift a quota."""
         size, kinds = data.draw(st.tuples(st.integers(0, 8), SOME_KINDS))
         quota = data.draw(st.sampled_from([None, *self.model.quotas]))
-        shop, organizer = self.shop, self.world.organizer
-        types = [self.event.ticket_types[kind] for kind in kinds]
         if quota is None:
-            call = shop.add_quota(organizer, size, *types, event_id=self.event.id)
-            found, made = self.world.run(answer(call))
-            assert found == self.model.add_quota(size, kinds, made.id if made else "")
+            self._limit(size, kinds)
             return
+        shop, organizer = self.shop, self.world.organizer
         of_event = quota_pb2.Quota(id=quota.id, event_id=self.event.id)
         if data.draw(st.booleans()):
             self.world.run(shop.lift_quota(organizer, of_event))
             self.model.quotas.remove(quota)
             return
-        ids = [each.id for each in types]
+        ids = [self.event.ticket_types[kind].id for kind in kinds]
         call = shop.change_quota(organizer, of_event, size=size, ticket_type_ids=ids)
         assert self.world.run(outcome(call)) == self.model.change_quota(quota, size, kinds)
+
+    def _limit(self, size: int, kinds: set[int]) -> None:
+        types = [self.event.ticket_types[kind] for kind in kinds]
+        call = self.shop.add_quota(self.world.organizer, size, *types)
+        found, quota = self.world.run(answer(call))
+        assert found == self.model.add_quota(size, kinds, quota.id if quota else "")
 
     def block_or_unblock(self, data: st.DataObject) -> None:
         blocks, seats = data.draw(st.tuples(st.booleans(), SOME_SEATS))
