@@ -485,6 +485,16 @@ async def test_a_service_that_ends_without_a_word_is_the_end() -> None:
     watcher.leave()
 
 
+async def test_who_comes_after_the_end_opens_it_anew_even_if_others_linger() -> None:
+    streams = Streams(max_watchers=2)
+    lingers = streams.watch("evt_1", _wordless, _render)
+    assert await lingers.read() == b""
+    comes = streams.watch("evt_1", _endless, _render)
+    assert await comes.read() == b"1"
+    lingers.leave()
+    comes.leave()
+
+
 async def test_a_stream_that_is_left_is_cancelled() -> None:
     call = Call()
     watcher = Streams(max_watchers=1).watch("evt_1", lambda: call, _render)  # type: ignore[arg-type, return-value]  # a call, as far as we use it
