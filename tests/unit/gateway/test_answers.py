@@ -1,5 +1,8 @@
 """What an RPC's answer becomes, and what its refusal becomes."""
 
+import asyncio
+from typing import Any
+
 import pytest
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message
@@ -100,6 +103,22 @@ async def test_head_is_get_without_the_body(gateway: World) -> None:
         assert not headed.content
         for name in ("content-length", "content-type", "etag"):
             assert headed.headers.get(name) == got.headers.get(name)
+
+
+async def test_head_leaves_no_body_for_the_server_to_drop(gateway: World) -> None:
+    bodies: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: dict[str, Any]) -> None:
+        bodies.append(message.get("body", b""))
+
+    scope = {"type": "http", "http_version": "1.1", "method": "HEAD", "query_string": b""}
+    for path in ("/v1/events/evt_1", "/v1/events/evt_1", "/healthz", "/nowhere"):
+        await gateway.app({**scope, "path": path, "headers": []}, receive, send)
+    assert bodies == [b""] * 8
 
 
 @pytest.mark.parametrize(
