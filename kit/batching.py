@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kit import telemetry
-from kit.errors import Unavailable
+from kit.errors import TesseraError, Unavailable
 
 Key = TypeVar("Key", bound=Hashable)
 Request = TypeVar("Request")
@@ -59,7 +59,12 @@ class Batcher(Generic[Key, Request, Result]):
         Raises:
             TooManyWaiting: the line of this key is full, or does not move.
         """
-        return await self._stand_in_line(key, request).answer
+        waiting = self._stand_in_line(key, request)
+        try:
+            return await waiting.answer
+        except asyncio.CancelledError:
+            self._give_up([waiting])
+            raise
 
     async def submit_all(self, key: Key, requests: Sequence[Request]) -> list[Result | Exception]:
         """The results of requests that come together, or the exceptions in their places."""
@@ -71,10 +76,9 @@ class Batcher(Generic[Key, Request, Result]):
                 waiting.append(refusal)
         try:
             return [await self._outcome(each) for each in waiting]
-        finally:
-            for each in waiting:  # whoever gave up gave up all of them
-                if isinstance(each, _Waiting):
-                    each.answer.cancel()
+        except asyncio.CancelledError:  # whoever gave up gave up all of them
+            self._give_up([each for each in waiting if isinstance(each, _Waiting)])
+            raise
 
     def _stand_in_line(self, key: Key, request: Request) -> _Waiting[Request, Result]:
         line = self._lines.get(key)
@@ -90,6 +94,15 @@ class Batcher(Generic[Key, Request, Result]):
         waiting: _Waiting[Request, Result] = _Waiting(request, loop.create_future(), loop.time())
         line.append(waiting)
         return waiting
+
+    def _give_up(self, waiting: Sequence[_Waiting[Request, Result]]) -> None:
+        """Undo what was done; what is not yet is not worth it, or is undone after its batch."""
+        done = [each.answer for each in waiting if not each.answer.cancel()]
+        results = [each.result() for each in done if not each.cancelled() and not each.exception()]
+        if results:
+            task = asyncio.create_task(self._undo(results), context=contextvars.Context())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
 
     async def _outcome(
         self, waiting: "_Waiting[Request, Result] | TooManyWaiting"
@@ -118,16 +131,7 @@ class Batcher(Generic[Key, Request, Result]):
         return True
 
     async def _do(self, key: Key, batch: list[_Waiting[Request, Result]]) -> None:
-        results: Sequence[Result | Exception]
-        try:
-            results = await self._work(key, [waiting.request for waiting in batch])
-        except asyncio.CancelledError:  # a call that was under way when its channel closed
-            results = [Unavailable()] * len(batch)
-        except Exception as error:
-            results = [error] * len(batch)
-        if len(results) != len(batch):
-            mismatch = RuntimeError(f"{len(batch)} requests got {len(results)} results")
-            results = [mismatch] * len(batch)
+        results = await self._results(key, [waiting.request for waiting in batch])
         abandoned: list[Result] = []
         for waiting, result in zip(batch, results, strict=True):
             if isinstance(result, Exception):
@@ -137,8 +141,32 @@ class Batcher(Generic[Key, Request, Result]):
                 abandoned.append(result)
             else:
                 waiting.answer.set_result(result)
-        if abandoned and self._abandon:
-            try:
-                await self._abandon(abandoned)
-            except Exception:
-                telemetry.log.exception("abandoned results not undone", count=len(abandoned))
+        if abandoned:
+            await self._undo(abandoned)
+
+    async def _results(self, key: Key, requests: Sequence[Request]) -> Sequence[Result | Exception]:
+        """What the work answers; if it fails in a way that nobody planned for, each by itself."""
+        results: Sequence[Result | Exception]
+        try:
+            results = await self._work(key, requests)
+        except asyncio.CancelledError:  # a call that was under way when its channel closed
+            results = [Unavailable()] * len(requests)
+        except TesseraError as error:
+            results = [error] * len(requests)
+        except Exception as error:
+            if len(requests) > 1:
+                telemetry.log.exception("batch failed", count=len(requests))
+                return [(await self._results(key, [request]))[0] for request in requests]
+            results = [error]
+        if len(results) != len(requests):
+            mismatch = RuntimeError(f"{len(requests)} requests got {len(results)} results")
+            results = [mismatch] * len(requests)
+        return results
+
+    async def _undo(self, abandoned: Sequence[Result]) -> None:
+        if self._abandon is None:
+            return
+        try:
+            await self._abandon(abandoned)
+        except (Exception, asyncio.CancelledError):
+            telemetry.log.exception("abandoned results not undone", count=len(abandoned))

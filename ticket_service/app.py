@@ -37,6 +37,7 @@ from ticket_service.waitlist.offers import Offers
 from ticket_service.waitlist.rpc import Waitlist
 
 ENDING_EVERY_S = 30
+OPENING_EVERY_S = 1
 RELAY_POLL_S = 2.0
 CHANGES_POLL_S = 60
 FORGETTING_EVERY_S = 3600
@@ -62,6 +63,10 @@ async def build(host: Host) -> Service:
     async def end_events() -> None:
         await catalog.end_events(database)
         await asyncio.sleep(ENDING_EVERY_S)
+
+    async def open_lines() -> None:
+        await waitlist.open_lines(database, offers)
+        await asyncio.sleep(OPENING_EVERY_S)
 
     async def close_lines() -> None:
         await waitlist.close_lines(database)
@@ -108,6 +113,7 @@ async def build(host: Host) -> Service:
             "tell_watchers": hub.work,
             "expire_holds": expire_holds,
             "end_events": end_events,
+            "open_lines": open_lines,
             "close_lines": close_lines,
             "relay": relay,
             "forget": forget,

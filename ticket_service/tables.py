@@ -82,6 +82,11 @@ ticket_types = Table(
     CheckConstraint("price_minor >= 0", name="price"),
     # The database itself refuses to oversell.
     CheckConstraint("remaining BETWEEN 0 AND total_stock", name="remaining"),
+    Index(
+        "ix_ticket_types_sales_start",
+        "sales_start",
+        postgresql_where=text("sales_start IS NOT NULL"),
+    ),
 )
 
 quotas = Table(
@@ -241,6 +246,8 @@ holds = Table(
     Column("order_id", Text, unique=True),
     Column("idempotency_key", Text),
     Column("fingerprint", LargeBinary),
+    # Whoever came again with the key was told of the hold: it is nobody's to abandon any more.
+    Column("is_claimed", Boolean, nullable=False, server_default=false()),
     CheckConstraint("state IN ('ACTIVE', 'CONVERTED', 'EXPIRED', 'RELEASED')", name="state"),
     CheckConstraint("(state = 'CONVERTED') <= (order_id IS NOT NULL)", name="converted"),
     Index("ix_holds_expires_at", "expires_at", postgresql_where=text("state = 'ACTIVE'")),

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -158,19 +158,28 @@ def admit(
     `asked` are the ids that the holds will have, with what they are to hold. What is admitted is
     taken from the shelf and the seating.
     """
-    decided: list[NewHold | TesseraError] = []
-    for hold_id, requests in asked:
-        items: list[HoldItem] = []
-        try:
-            _check(requests)
-            for position, request in enumerate(requests):
-                items.append(_take(hold_id, position, request, shelf, seating, now))
-        except TesseraError as refusal:
-            _undo(items, shelf, seating)
-            decided.append(refusal)
-        else:
-            decided.append(NewHold(hold_id, tuple(items)))
-    return decided
+    return [_admit(hold_id, requests, shelf, seating, now) for hold_id, requests in asked]
+
+
+def _admit(
+    hold_id: str,
+    requests: Sequence[HoldRequest],
+    shelf: Shelf,
+    seating: Seating | None,
+    now: datetime,
+) -> NewHold | TesseraError:
+    taken: list[HoldItem] = []
+    try:
+        _check(requests)
+        for position, request in enumerate(requests):
+            taken.append(_take(position, request, shelf, now))
+        # Only now: looking for seats costs more than finding out that tickets are sold out.
+        for position, request in enumerate(requests):
+            taken[position] = _seat(hold_id, request, taken[position], shelf, seating)
+    except TesseraError as refusal:
+        _undo(taken, shelf, seating)
+        return refusal
+    return NewHold(hold_id, tuple(taken))
 
 
 def _check(requests: Sequence[HoldRequest]) -> None:
@@ -185,18 +194,13 @@ def _check(requests: Sequence[HoldRequest]) -> None:
         raise TooManyTickets.of("items", f"One order may take at most {MAX_TICKETS} tickets.")
 
 
-def _take(
-    hold_id: str,
-    position: int,
-    request: HoldRequest,
-    shelf: Shelf,
-    seating: Seating | None,
-    now: datetime,
-) -> HoldItem:
-    """One item of a hold, off the shelf; or why not."""
+def _take(position: int, request: HoldRequest, shelf: Shelf, now: datetime) -> HoldItem:
+    """One item of a hold, off the shelf and without its seats; or why not."""
     stock = shelf.stock(request.ticket_type_id)
     if stock is None:
         raise TicketTypeNotFound
+    if request.seat_ids and not stock.is_seated:
+        raise TicketTypeNotSeated.of(f"items[{position}].seat_ids")
     quantity = request.quantity or len(request.seat_ids)
     if quantity > stock.max_per_order:
         raise TooManyTickets.of(
@@ -205,12 +209,7 @@ def _take(
         )
     check_sales_window(stock, now)
     shelf.take(stock.ticket_type_id, quantity)
-    try:
-        seats = _seats(hold_id, position, request, stock, seating)
-    except TesseraError:
-        shelf.take(stock.ticket_type_id, -quantity)
-        raise
-    return HoldItem(stock.ticket_type_id, stock.name, quantity, stock.price_minor, seats)
+    return HoldItem(stock.ticket_type_id, stock.name, quantity, stock.price_minor)
 
 
 def check_sales_window(stock: Stock, now: datetime) -> None:
@@ -221,19 +220,21 @@ def check_sales_window(stock: Stock, now: datetime) -> None:
         raise SalesEnded(metadata={"ticket_type_id": stock.ticket_type_id})
 
 
-def _seats(
-    hold_id: str, position: int, request: HoldRequest, stock: Stock, seating: Seating | None
-) -> tuple[AssignedSeat, ...]:
-    if not stock.is_seated:
-        if request.seat_ids:
-            raise TicketTypeNotSeated.of(f"items[{position}].seat_ids")
-        return ()
-    assert seating is not None, stock.ticket_type_id
+def _seat(
+    hold_id: str, request: HoldRequest, item: HoldItem, shelf: Shelf, seating: Seating | None
+) -> HoldItem:
+    """The item with the seats that were asked for, if its tickets have seats."""
+    stock = shelf.stock(item.ticket_type_id)
+    if stock is None or not stock.is_seated:
+        return item
+    assert seating is not None, item.ticket_type_id
     if request.seat_ids:
-        return seating.take(hold_id, stock.ticket_type_id, request.seat_ids)
-    return seating.take_best(
-        hold_id, stock.ticket_type_id, request.quantity, allow_orphans=request.allow_orphans
-    )
+        seats = seating.take(hold_id, item.ticket_type_id, request.seat_ids)
+    else:
+        seats = seating.take_best(
+            hold_id, item.ticket_type_id, item.quantity, allow_orphans=request.allow_orphans
+        )
+    return replace(item, seats=seats)
 
 
 def take_again(

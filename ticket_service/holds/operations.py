@@ -1,11 +1,13 @@
 """Making, releasing and expiring holds."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from kit import idempotency
 from kit.database import Database, Transaction
+from kit.errors import TesseraError
 from ticket_service.catalog import store as catalog_store
 from ticket_service.catalog.domain import Event
 from ticket_service.holds import domain, placement, store
@@ -103,18 +105,40 @@ async def release_holds(
 
 
 async def expire_holds(database: Database, offers: Offers) -> float:
-    """Put the stock of overdue holds back on sale; answers when to look again, in seconds."""
-    async with database.begin() as tx:
-        if expired := await store.expire_due(tx):
-            ids = [hold.id for hold in expired]
-            await offers.put_back(tx, domain.freed(expired))
-            await offers.settle(tx, ids, WaitlistState.OFFER_EXPIRED)
-        due_in_s = await store.next_due_in_s(tx)
-    if len(expired) == store.EXPIRY_BATCH:
+    """Put the stock of overdue holds back on sale; answers when to look again, in seconds.
+
+    Those of all events together; if that fails, event by event, so that one whose books are wrong
+    keeps no other waiting.
+    """
+    try:
+        expired, due_in_s = await _expire(database, offers)
+    except TesseraError:
+        raise
+    except Exception:
+        async with database.begin() as tx:
+            event_ids = await store.find_due_events(tx)
+        if len(event_ids) > 1:
+            for event_id in event_ids:
+                with suppress(Exception):
+                    await _expire(database, offers, event_id)
+        raise  # to be logged, and not to be tried again at once
+    if expired == store.EXPIRY_BATCH:
         return 0
     if due_in_s is None:
         return LONGEST_SLEEP_S
     return min(max(due_in_s, SHORTEST_SLEEP_S), LONGEST_SLEEP_S)
+
+
+async def _expire(
+    database: Database, offers: Offers, event_id: str | None = None
+) -> tuple[int, float | None]:
+    """Expire a batch; answers how many that were, and in how many seconds the next is due."""
+    async with database.begin() as tx:
+        if expired := await store.expire_due(tx, event_id):
+            ids = [hold.id for hold in expired]
+            await offers.put_back(tx, domain.freed(expired))
+            await offers.settle(tx, ids, WaitlistState.OFFER_EXPIRED)
+        return len(expired), await store.next_due_in_s(tx)
 
 
 async def _answered_before(
@@ -125,7 +149,7 @@ async def _answered_before(
     if not keyed:
         return {}
     mine = await idempotency.lock(tx, list(keyed))
-    found = await store.find_by_keys(tx, keyed)
+    found = await store.claim_by_keys(tx, keyed)
     answers: dict[int, Answer | Exception] = {}
     for number, ask in enumerate(asked):
         if ask.key is None:

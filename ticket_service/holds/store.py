@@ -81,10 +81,21 @@ async def insert_holds(
     ]
 
 
-async def find_by_keys(tx: Transaction, keys: Collection[str]) -> dict[str, tuple[Hold, bytes]]:
-    """The holds that idempotency keys made before, with their requests' fingerprints, by key."""
-    query = select(holds).where(holds.c.idempotency_key == func.any(_IDS))
+async def claim_by_keys(tx: Transaction, keys: Collection[str]) -> dict[str, tuple[Hold, bytes]]:
+    """The holds that idempotency keys made before, with their requests' fingerprints, by key.
+
+    From now on they are not abandoned, even if the first to ask never heard of them.
+    """
+    query = (
+        select(holds)
+        .where(holds.c.idempotency_key == func.any(_IDS))
+        .order_by(holds.c.id)
+        .with_for_update(key_share=True)
+    )
     rows = (await tx.execute(query, {"ids": list(keys)})).all()
+    if unclaimed := [row.id for row in rows if not row.is_claimed]:
+        claimed = update(holds).where(holds.c.id == func.any(_IDS)).values(is_claimed=True)
+        await tx.execute(claimed, {"ids": unclaimed})
     found = await _holds(tx, rows)
     return {
         row.idempotency_key: (hold, row.fingerprint) for row, hold in zip(rows, found, strict=True)
@@ -135,10 +146,14 @@ async def give_to_orders(
 
 
 async def abandon(tx: Transaction, hold_ids: Collection[str]) -> list[Hold]:
-    """Release those of the holds that are live, and free their keys; answers them."""
+    """Release those of the holds that are live and unclaimed, and free their keys; answers them."""
     released = (
         update(holds)
-        .where(holds.c.id == func.any(_IDS), holds.c.state == HoldState.ACTIVE)
+        .where(
+            holds.c.id == func.any(_IDS),
+            holds.c.state == HoldState.ACTIVE,
+            holds.c.is_claimed.is_(False),
+        )
         .values(state=HoldState.RELEASED, idempotency_key=None)
         .returning(holds)
     )
@@ -146,11 +161,18 @@ async def abandon(tx: Transaction, hold_ids: Collection[str]) -> list[Hold]:
     return await _holds(tx, rows)
 
 
-async def expire_due(tx: Transaction) -> list[Hold]:
-    """Expire holds whose deadline has passed, oldest first; answers them."""
+async def find_due_events(tx: Transaction) -> list[str]:
+    """The events of holds whose deadline has passed."""
+    found = await tx.execute(select(holds.c.event_id).where(*_DUE).distinct().limit(EXPIRY_BATCH))
+    return list(found.scalars())
+
+
+async def expire_due(tx: Transaction, event_id: str | None = None) -> list[Hold]:
+    """Expire holds whose deadline has passed, of one event or of all, oldest first."""
+    of_event = () if event_id is None else (holds.c.event_id == event_id,)
     due = (
         select(holds.c.id)
-        .where(holds.c.state == HoldState.ACTIVE, holds.c.expires_at <= func.now())
+        .where(*_DUE, *of_event)
         .order_by(holds.c.expires_at)
         .limit(EXPIRY_BATCH)
         .with_for_update(key_share=True, skip_locked=True)
@@ -171,6 +193,7 @@ async def next_due_in_s(tx: Transaction) -> float | None:
     return None if seconds is None else float(seconds)
 
 
+_DUE = (holds.c.state == HoldState.ACTIVE, holds.c.expires_at <= func.now())
 _BY_ID = select(holds).where(holds.c.id == func.any(_IDS))
 
 _GIVEN_HOLDS = (

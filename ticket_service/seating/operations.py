@@ -76,7 +76,9 @@ async def get_seat_map(
     return picture
 
 
-async def delete_seat_map(database: Database, organizer_id: str, event_id: str) -> None:
+async def delete_seat_map(
+    database: Database, offers: Offers, organizer_id: str, event_id: str
+) -> None:
     """Sell the same stock without seats."""
     async with database.begin() as tx:
         ticket_types = await _lock(tx, organizer_id, event_id)
@@ -84,7 +86,8 @@ async def delete_seat_map(database: Database, organizer_id: str, event_id: str) 
             raise SeatMapNotFound
         maps.check_unused(each for each in ticket_types.values() if each.is_seated)
         await store.delete_seat_map(tx, event_id)
-        await store.set_stock(tx, event_id, {})
+        await store.unseat(tx, event_id)
+        await offers.offer(tx, ticket_types)
 
 
 async def get_seat_states(

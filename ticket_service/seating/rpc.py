@@ -62,7 +62,9 @@ class SeatMaps(seat_map_service_pb2_grpc.SeatMapServiceServicer):
         self, request: seat_map_service_pb2.DeleteSeatMapRequest, _context: Context
     ) -> Empty:
         organizer_id = auth.current().organizer_id
-        await operations.delete_seat_map(self._database, organizer_id, request.event_id)
+        await operations.delete_seat_map(
+            self._database, self._offers, organizer_id, request.event_id
+        )
         return Empty()
 
     async def GetSeatStates(

@@ -222,7 +222,10 @@ async def delete_seat_map(tx: Transaction, event_id: str) -> None:
 
 
 async def set_stock(tx: Transaction, event_id: str, stock: Mapping[str, int]) -> None:
-    """Make so many seats the stock of each ticket type; the event's others have no seats."""
+    """Make so many seats the stock of each ticket type.
+
+    Those that had seats and are not named lose them, and with them their stock.
+    """
     unseated = (
         update(ticket_types)
         .where(
@@ -230,10 +233,19 @@ async def set_stock(tx: Transaction, event_id: str, stock: Mapping[str, int]) ->
             ticket_types.c.is_seated,
             ticket_types.c.id.not_in(list(stock)),
         )
-        .values(is_seated=False, **_CHANGED_BY_ADMIN)
+        .values(is_seated=False, total_stock=0, remaining=0, **_CHANGED_BY_ADMIN)
     )
     await tx.execute(unseated)
     await tx.execute(_SET_STOCK, {"ids": list(stock), "counts": list(stock.values())})
+    signal(tx, CHANGED)
+
+
+async def unseat(tx: Transaction, event_id: str) -> None:
+    """Make an event's ticket types ones without seats, whose stock stays what it is."""
+    seated = and_(ticket_types.c.event_id == event_id, ticket_types.c.is_seated)
+    await tx.execute(
+        update(ticket_types).where(seated).values(is_seated=False, **_CHANGED_BY_ADMIN)
+    )
     signal(tx, CHANGED)
 
 

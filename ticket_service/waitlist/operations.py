@@ -122,6 +122,13 @@ async def cancel_entry(
     return domain.left(entry)
 
 
+async def open_lines(database: Database, offers: Offers) -> None:
+    """Offer what returned while sales were paused, now that they have begun again."""
+    async with database.begin() as tx:
+        if reopened := await store.find_reopened(tx):
+            await offers.offer(tx, reopened)
+
+
 async def close_lines(database: Database) -> None:
     """Let nobody wait any longer for events that are over or called off."""
     async with database.begin() as tx:

@@ -1,16 +1,22 @@
 """WaitlistService: proto to operation to proto."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc.aio
 from tessera.ticket.v1 import waitlist_entry_pb2, waitlist_service_pb2, waitlist_service_pb2_grpc
 
 from kit import auth, clock
+from kit.batching import Batcher
 from kit.database import Database
 from kit.idempotency import Once
 from ticket_service.waitlist import operations
 from ticket_service.waitlist.domain import WaitlistEntry
 from ticket_service.waitlist.offers import Offers
+
+MAX_JOINING = 1000  # of one line; each waits for the one before
+
+_Joining = tuple[waitlist_service_pb2.CreateWaitlistEntryRequest, Once[WaitlistEntry]]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -22,18 +28,28 @@ class Waitlist(waitlist_service_pb2_grpc.WaitlistServiceServicer):
         self._database = database
         self._offers = offers
 
+        async def join(_line: str, asked: Sequence[_Joining]) -> Sequence[WaitlistEntry]:
+            [(request, once)] = asked
+            return [
+                await operations.create_entry(
+                    database,
+                    request.event_id,
+                    request.ticket_type_id,
+                    request.quantity,
+                    request.customer.email,
+                    request.customer.full_name,
+                    once,
+                )
+            ]
+
+        # One at a time, so that a crowd that joins a line leaves connections to everybody else.
+        self._joining = Batcher(join, max_batch=1, max_waiting=MAX_JOINING)
+
     async def CreateWaitlistEntry(
         self, request: waitlist_service_pb2.CreateWaitlistEntryRequest, _context: Context
     ) -> waitlist_entry_pb2.WaitlistEntry:
-        entry = await operations.create_entry(
-            self._database,
-            request.event_id,
-            request.ticket_type_id,
-            request.quantity,
-            request.customer.email,
-            request.customer.full_name,
-            Once(request, entry_proto),
-        )
+        asked = request, Once(request, entry_proto)
+        entry = await self._joining.submit(request.ticket_type_id, asked)
         return entry_proto(entry)
 
     async def GetWaitlistEntry(

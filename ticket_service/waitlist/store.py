@@ -5,6 +5,7 @@ So what was read under these locks stays true, and entries need none of their ow
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -27,7 +28,9 @@ from ticket_service.catalog.domain import EventState
 from ticket_service.tables import events, quota_ticket_types, ticket_types, waitlist_entries
 from ticket_service.waitlist.domain import Offer, WaitlistEntry, WaitlistState, sources
 
-CLOSING_BATCH = 20  # lines, of 10,000 entries at most
+CLOSING_BATCH = 2  # lines, of 10,000 entries at most: half a second
+REOPENED_WITHIN = timedelta(minutes=1)
+REOPENING_BATCH = 100
 MOST_TICKETS = 100  # that one entry may ask for: the contract's limit
 
 _columns = waitlist_entries.c
@@ -88,6 +91,16 @@ async def find_lines(tx: Transaction, ticket_type_ids: Collection[str]) -> list[
     """Those of the ticket types that somebody waits for."""
     found = await tx.execute(_LINES, {"ids": list(ticket_type_ids)})
     return list(found.scalars())
+
+
+async def find_reopened(tx: Transaction) -> list[str]:
+    """The ticket types whose sales began lately, and that somebody waits for."""
+    began = ticket_types.c.sales_start.between(func.now() - REOPENED_WITHIN, func.now())
+    waited_for = select(_columns.id).where(_columns.ticket_type_id == ticket_types.c.id, _WAITING)
+    query = select(ticket_types.c.id).where(
+        began, ticket_types.c.remaining > 0, waited_for.exists()
+    )
+    return list((await tx.execute(query.limit(REOPENING_BATCH))).scalars())
 
 
 async def next_in_line(tx: Transaction, available: Mapping[str, int]) -> list[WaitlistEntry]:

@@ -1,6 +1,7 @@
 """Holds that are made together: first come first served, and each stands or falls alone."""
 
 import asyncio
+from datetime import timedelta
 
 from tessera.ticket.v1 import hold_pb2, hold_service_pb2
 
@@ -13,6 +14,11 @@ from tests.integration.ticket_service.support import (
     new_key,
     refused,
 )
+from ticket_service.holds import operations
+from ticket_service.holds.domain import HoldRequest
+from ticket_service.holds.operations import Answer
+from ticket_service.holds.placement import Asked
+from ticket_service.seating.seatings import Seatings
 
 
 async def _batch(
@@ -102,3 +108,23 @@ async def _somebody_waits(shop: Shop) -> bool:
         " AND datname = current_database() AND query LIKE '%ticket_types%'"
     )
     return bool(waiting[0][0])
+
+
+async def test_a_hold_that_its_key_was_told_of_again_is_not_abandoned(
+    shop: Shop, organizer: Organizer
+) -> None:
+    """The first replica's caller gave up, and came again at another one."""
+    published = await shop.on_sale(organizer)
+    request = HoldRequest(published.ticket_types[0].id, 1)
+    asked = [Asked((request,), f"anyone {published.id}", b"fingerprint")]
+    lifetime = timedelta(minutes=15)
+    seatings = Seatings()
+    first, again = [
+        (await operations.create_holds(shop.database, seatings, published.id, asked, lifetime))[0]
+        for _ in range(2)
+    ]
+    assert isinstance(first, Answer)
+    assert isinstance(again, Answer)
+    assert (again.hold.id, again.is_new) == (first.hold.id, False)
+    await operations.abandon_holds(shop.database, shop.offers, [first])
+    assert await shop.hold_state(first.hold.id) == "ACTIVE"

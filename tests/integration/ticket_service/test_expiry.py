@@ -135,3 +135,29 @@ async def test_thousands_of_holds_expire_at_once_while_the_sale_goes_on(
         "SELECT state, count(*) FROM holds WHERE event_id = :id GROUP BY 1", id=published.id
     )
     assert dict(tuple(row) for row in states) == {"EXPIRED": 5000, "ACTIVE": 10}
+
+
+async def test_an_event_whose_books_are_wrong_keeps_no_other_waiting(
+    shop: Shop, organizer: Organizer
+) -> None:
+    wrong, right = await shop.on_sale(organizer), await shop.on_sale(organizer)
+    first, second = await shop.hold(wrong), await shop.hold(right)
+    [made] = wrong.ticket_types
+    full = "UPDATE ticket_types SET remaining = remaining + :change WHERE id = :id"
+    await shop.execute(full, id=made.id, change=1)  # so that nothing can be put back
+    await shop.execute(
+        "UPDATE holds SET expires_at = now() - interval '1 second' WHERE id = ANY(:ids)",
+        ids=[first.id, second.id],
+    )
+
+    async def is_back() -> bool:
+        return await shop.hold_state(second.id) == "EXPIRED"
+
+    await eventually(is_back)
+    assert await shop.hold_state(first.id) == "ACTIVE"
+    await shop.execute(full, id=made.id, change=-1)
+
+    async def all_back() -> bool:
+        return await shop.hold_state(first.id) == "EXPIRED"
+
+    await eventually(all_back)

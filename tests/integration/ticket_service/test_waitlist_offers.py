@@ -14,6 +14,7 @@ from tessera.ticket.v1 import (
     hold_service_pb2,
     messages_pb2,
     quota_service_pb2,
+    seat_map_service_pb2,
 )
 
 from tests.integration.ticket_service.lines import (
@@ -410,3 +411,35 @@ async def test_who_joined_before_an_admin_allowed_fewer_per_order_is_passed_over
     )
     await shop.release(held.id)
     assert await states(shop, three, one) == ["WAITING", "OFFERED"]
+
+
+async def test_what_returned_while_sales_were_paused_is_offered_when_they_begin_again(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 1})
+    held = await shop.hold(published)
+    entry = await join(shop, published)
+    begin = "UPDATE ticket_types SET sales_start = now() + CAST(:pause AS interval) WHERE id = :id"
+    [made] = published.ticket_types
+    await shop.execute(begin, id=made.id, pause=timedelta(hours=1))
+    await shop.release(held.id)
+    assert await states(shop, entry) == ["WAITING"]
+    await shop.execute(begin, id=made.id, pause=timedelta(0))
+
+    async def offered() -> bool:
+        return await states(shop, entry) == ["OFFERED"]
+
+    await eventually(offered)
+
+
+async def test_seats_that_are_none_any_more_are_offered(shop: Shop, organizer: Organizer) -> None:
+    theatre = await shop.theatre(organizer, "AA|A", "A")
+    held = [await shop.hold(theatre, quantity) for quantity in (2, 1, 1)]
+    entry = await join(shop, theatre, 3)
+    for each in held:
+        await shop.release(each.id)
+    assert await states(shop, entry) == ["WAITING"]  # no three are together
+    request = seat_map_service_pb2.DeleteSeatMapRequest(event_id=theatre.id)
+    await shop.public.seat_maps.DeleteSeatMap(request, metadata=organizer.admin)
+    assert await states(shop, entry) == ["OFFERED"]
+    assert await shop.remaining(theatre.id) == [1]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from kit.batching import Batcher, TooManyWaiting
+from kit.errors import Unavailable
 
 
 class Bench:
@@ -141,3 +142,82 @@ async def test_a_failed_batch_fails_all_of_it_and_nothing_after_it() -> None:
     with pytest.raises(RuntimeError, match="lost"):
         await batcher.submit("a", 1)
     assert await batcher.submit("a", 2) == 2
+
+
+async def test_whoever_gives_up_all_gives_up_what_was_done_before() -> None:
+    bench = Bench(max_batch=3)
+    caller = asyncio.create_task(bench.batcher.submit_all("a", [1, 2, 3, 4, 5]))
+    bench.gate.release()
+    while len(bench.batches) < 2:
+        await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    bench.gate.release()
+    while len(bench.abandoned) < 5:
+        await asyncio.sleep(0)
+    assert sorted(bench.abandoned) == [10, 20, 30, 40, 50]
+
+
+async def test_an_answer_that_its_caller_did_not_take_is_abandoned() -> None:
+    abandoned: list[int] = []
+
+    async def work(_key: str, requests: Sequence[int]) -> list[int]:
+        asyncio.get_running_loop().call_soon(caller.cancel)  # after the answer, before it is read
+        return list(requests)
+
+    async def abandon(results: Sequence[int]) -> None:
+        abandoned.extend(results)
+
+    batcher: Batcher[str, int, int] = Batcher(work, abandon=abandon, max_batch=3, max_waiting=3)
+    caller = asyncio.create_task(batcher.submit("a", 1))
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    while not abandoned:
+        await asyncio.sleep(0)
+    assert abandoned == [1]
+
+
+async def test_a_line_moves_on_when_an_abandon_is_cancelled() -> None:
+    gate = asyncio.Event()
+
+    async def work(_key: str, requests: Sequence[int]) -> list[int]:
+        await gate.wait()
+        return list(requests)
+
+    async def abandon(_results: Sequence[int]) -> None:
+        raise asyncio.CancelledError
+
+    batcher: Batcher[str, int, int] = Batcher(work, abandon=abandon, max_batch=3, max_waiting=3)
+    caller = asyncio.create_task(batcher.submit("a", 1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    caller.cancel()
+    later = asyncio.create_task(batcher.submit("a", 2))
+    gate.set()
+    assert await later == 2
+
+
+async def test_what_fails_together_unforeseen_is_done_one_by_one() -> None:
+    async def work(_key: str, requests: Sequence[int]) -> list[int]:
+        if 2 in requests:
+            raise ValueError
+        return list(requests)
+
+    batcher: Batcher[str, int, int] = Batcher(work, max_batch=3, max_waiting=3)
+    one, two, three = await batcher.submit_all("a", [1, 2, 3])
+    assert (one, three) == (1, 3)
+    assert isinstance(two, ValueError)
+
+
+async def test_what_fails_together_foreseen_is_not_tried_again() -> None:
+    tried: list[int] = []
+
+    async def work(_key: str, requests: Sequence[int]) -> list[int]:
+        tried.append(len(requests))
+        raise Unavailable
+
+    batcher: Batcher[str, int, int] = Batcher(work, max_batch=3, max_waiting=3)
+    results = await batcher.submit_all("a", [1, 2, 3])
+    assert [type(result) for result in results] == [Unavailable] * 3
+    assert tried == [3]

@@ -327,7 +327,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_seats")),
     )
     op.create_index("uq_seats_row_id_number", "seats", ["row_id", "number"], unique=True)
-    op.create_index(op.f("ix_tickets_hold_id"), "tickets", ["hold_id"], unique=False)
     op.drop_constraint("fk_holds_event_id", "holds", type_="foreignkey")
     op.drop_constraint("fk_hold_items_ticket_type_id", "hold_items", type_="foreignkey")
     op.add_column("hold_items", sa.Column("seat_ids", postgresql.ARRAY(sa.Text()), nullable=True))
@@ -339,22 +338,14 @@ def upgrade() -> None:
     op.add_column("tickets", sa.Column("seat_section", sa.Text(), nullable=True))
     op.add_column("tickets", sa.Column("seat_row", sa.Text(), nullable=True))
     op.add_column("tickets", sa.Column("seat_number", sa.Text(), nullable=True))
-    op.create_index(
-        "uq_tickets_event_id_seat_id",
-        "tickets",
-        ["event_id", "seat_id"],
-        unique=True,
-        postgresql_where=sa.text("state = 'ISSUED'"),
+    op.add_column(
+        "holds",
+        sa.Column("is_claimed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
     )
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_tickets_hold_id"), table_name="tickets")
-    op.drop_index(
-        "uq_tickets_event_id_seat_id",
-        table_name="tickets",
-        postgresql_where=sa.text("state = 'ISSUED'"),
-    )
+    op.drop_column("holds", "is_claimed")
     op.drop_column("tickets", "seat_number")
     op.drop_column("tickets", "seat_row")
     op.drop_column("tickets", "seat_section")
