@@ -47,7 +47,7 @@ def build_app(
     have no end to wait for: they are ended as soon as the process is told to stop.
     """
     table, cache = routes(contract.methods()), cache or Cache()
-    streams = Streams(settings.max_watchers)
+    streams = Streams(settings.max_watchers, first_message_s=settings.call_timeout_s)
     shared = Shared(mesh, verifier, cache, streams, settings.call_timeout_s)
     endpoints = [Endpoint(route, shared) for route in table]
     document = openapi.document(table, settings.image)

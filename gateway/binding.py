@@ -20,14 +20,13 @@ from gateway.decoding import (
     decoders,
     query_fields,
 )
+from gateway.large import aside
 from gateway.problems import BodyTooSlow, UnsupportedMediaType
 from gateway.routes import Route
 from kit.errors import FieldViolation, InvalidArgument, InvalidRequest
 
 _MAX_PARAMETERS = 100
 _BODY_TIMEOUT_S = 30
-# What takes longer than a few milliseconds to read must not make all other requests wait.
-_LARGE_BYTES = 64 * 2**10
 
 
 class MalformedJson(InvalidArgument):
@@ -72,10 +71,8 @@ class Binding:
             values[name] = decode(text, name, violations)
         for name, header in self._header_fields.items():
             values[name] = _header(request, header, violations)
-        if self._takes_json and len(body) > _LARGE_BYTES:
-            values |= await asyncio.to_thread(self._json_values, request, body, violations)
-        elif self._takes_json:
-            values |= self._json_values(request, body, violations)
+        if self._takes_json:
+            values |= await aside(len(body), self._json_values, request, body, violations)
         elif self._body_field:
             content_type = request.headers.get("content-type", "")
             values[self._body_field.name] = HttpBody(content_type=content_type, data=body)

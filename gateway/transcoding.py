@@ -1,6 +1,5 @@
 """Answers HTTP requests with RPCs: finds the route, lets the caller pass, binds, calls, encodes."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from gateway.binding import Binding
 from gateway.cache import Cache, Key
 from gateway.calls import Call
 from gateway.credentials import authorize
+from gateway.large import aside
 from gateway.mesh import Mesh
 from gateway.problems import MethodNotAllowed, UriTooLong, problem_response
 from gateway.responses import event_renderer, responder
@@ -29,7 +29,6 @@ from kit.errors import FieldViolation, Internal, TesseraError
 Page = Callable[[Request], Awaitable[Response]]
 
 _MAX_URI_BYTES = 8192
-_LARGE_BYTES = 64 * 2**10
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,7 @@ class Endpoint:
         self._binding = Binding(route)
         self._call = Call(route, shared.mesh, shared.call_timeout_s)
         self._respond = responder(route)
+        self._is_stream, self._max_age_s = route.is_stream, route.max_age_s
 
     @property
     def route(self) -> Route:
@@ -64,9 +64,9 @@ class Endpoint:
         await authorize(self._route.access, authorization, self._verifier)
         message = await self._binding.read(request, path_values)
         try:
-            if self._route.is_stream:
+            if self._is_stream:
                 return await self._watch(request, message, authorization)
-            if self._route.max_age_s and not authorization:
+            if self._max_age_s and not authorization:
                 return await self._kept(request, message)
             return await self._sent(await self._call(message, authorization, request.receive))
         except TesseraError as error:
@@ -77,13 +77,11 @@ class Endpoint:
         async def load() -> Response:
             return await self._sent(await self._call.for_anyone(message))
 
-        key, max_age_s = _key(request.scope), self._route.max_age_s
-        return await self._cache.get(key, max_age_s, load, request.receive)
+        key = _key(request.scope)
+        return await self._cache.get(key, self._max_age_s, load, request.receive)
 
     async def _sent(self, answer: Message) -> Response:
-        if answer.ByteSize() > _LARGE_BYTES:  # an arena's seat map: no other request waits for it
-            return await asyncio.to_thread(self._respond, answer)
-        return self._respond(answer)
+        return await aside(answer.ByteSize(), self._respond, answer)
 
     async def _watch(self, request: Request, message: Message, authorization: str) -> ASGIApp:
         if request.method == "HEAD":
