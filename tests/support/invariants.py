@@ -50,13 +50,14 @@ _STOCK = (
         "a converted hold has become exactly its tickets, of one order",
         """
         SELECT holds.id, items.ticket_type_id, items.quantity, issued.quantity AS issued
-        FROM holds JOIN hold_items items ON items.hold_id = holds.id,
-        LATERAL (
-            SELECT count(*) AS quantity FROM tickets
-            WHERE tickets.hold_id = holds.id AND tickets.order_id = holds.order_id
-              AND tickets.ticket_type_id = items.ticket_type_id
+        FROM holds JOIN hold_items items ON items.hold_id = holds.id
+        LEFT JOIN (
+            SELECT hold_id, order_id, ticket_type_id, count(*) AS quantity
+            FROM tickets GROUP BY 1, 2, 3
         ) issued
-        WHERE issued.quantity
+             ON issued.hold_id = holds.id AND issued.order_id = holds.order_id
+            AND issued.ticket_type_id = items.ticket_type_id
+        WHERE coalesce(issued.quantity, 0)
             <> CASE WHEN holds.state = 'CONVERTED' THEN items.quantity ELSE 0 END
         """,
     ),
@@ -64,23 +65,19 @@ _STOCK = (
         "I1",
         "what a quota lacks is what is sold and held of its ticket types",
         """
-        SELECT quotas.id, quotas.size, quotas.remaining, held.quantity AS held, sold.quantity
-        FROM quotas,
-        LATERAL (
-            SELECT coalesce(sum(items.quantity), 0) AS quantity
-            FROM quota_ticket_types uses
-            JOIN hold_items items ON items.ticket_type_id = uses.ticket_type_id
-            JOIN holds ON holds.id = items.hold_id
-            WHERE uses.quota_id = quotas.id AND holds.state = 'ACTIVE'
-        ) held,
-        LATERAL (
-            SELECT count(*) AS quantity
-            FROM quota_ticket_types uses
-            JOIN tickets ON tickets.ticket_type_id = uses.ticket_type_id
-            WHERE uses.quota_id = quotas.id AND tickets.state = 'ISSUED'
-        ) sold
-        WHERE quotas.remaining + held.quantity + sold.quantity <> quotas.size
-           OR held.quantity + sold.quantity > quotas.size
+        SELECT quotas.id, quotas.size, quotas.remaining, coalesce(sum(taken.quantity), 0) AS taken
+        FROM quotas
+        LEFT JOIN quota_ticket_types uses ON uses.quota_id = quotas.id
+        LEFT JOIN (
+            SELECT items.ticket_type_id, items.quantity
+            FROM holds JOIN hold_items items ON items.hold_id = holds.id
+            WHERE holds.state = 'ACTIVE'
+            UNION ALL
+            SELECT ticket_type_id, 1 FROM tickets WHERE state = 'ISSUED'
+        ) taken ON taken.ticket_type_id = uses.ticket_type_id
+        GROUP BY quotas.id
+        HAVING quotas.size - quotas.remaining <> coalesce(sum(taken.quantity), 0)
+            OR quotas.size < coalesce(sum(taken.quantity), 0)
         """,
     ),
     Check(
