@@ -8,6 +8,7 @@ from granian.constants import Interfaces
 from gateway import contract
 from gateway.routes import routes
 from gateway.settings import Settings
+from kit import open_files
 from kit.auth import GATEWAY
 from kit.rpc_client import Mesh
 from kit.settings import Environment, InvalidSetting
@@ -21,6 +22,7 @@ _MAX_CONNECTIONS = 16_384
 
 def main() -> None:
     """Serve until SIGINT or SIGTERM; the requests at work are answered first."""
+    open_files.allow_many()
     environment = Environment()
     try:
         settings = Settings.load(environment)

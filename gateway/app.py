@@ -19,8 +19,9 @@ from gateway.settings import Settings
 from gateway.stops import told_to_stop
 from gateway.streams import Streams
 from gateway.transcoding import Endpoint, Shared, Transcoder
-from kit import rpc_client, telemetry
+from kit import open_files, rpc_client, telemetry
 from kit.auth import GATEWAY, TokenVerifier
+from kit.memory import collect_less
 from kit.settings import Environment
 from kit.tls import Identity
 from kit.user_keys import verifier
@@ -47,7 +48,11 @@ def build_app(
     have no end to wait for: they are ended as soon as the process is told to stop.
     """
     table, cache = routes(contract.methods()), cache or Cache()
-    streams = Streams(settings.max_watchers, first_message_s=settings.call_timeout_s)
+    # Half of the connections that the system allows stay for those who buy.
+    max_watchers = min(settings.max_watchers, open_files.allow_many() // 2)
+    if max_watchers < settings.max_watchers:
+        telemetry.log.warning("fewer may watch: ulimit -n is low", max_watchers=max_watchers)
+    streams = Streams(max_watchers, first_message_s=settings.call_timeout_s)
     shared = Shared(mesh, verifier, cache, streams, settings.call_timeout_s)
     endpoints = [Endpoint(route, shared) for route in table]
     document = openapi.document(table, settings.image)
@@ -82,6 +87,7 @@ def build_app(
 def create() -> "Gateway":
     """The application of a process of its own, which has its own channels."""
     telemetry.configure_logging()
+    collect_less()
     environment = Environment()
     identity = Identity.load(environment.path("TLS_DIR"), GATEWAY)
     mesh = rpc_client.Mesh(environment, identity)

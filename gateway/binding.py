@@ -54,6 +54,7 @@ class Binding:
         self._query_fields = {} if route.body == "*" else query_fields(route.open_fields.values())
         has_mask = contract.UPDATE_MASK in route.rpc.input_type.fields_by_name
         self._has_mask = has_mask and route.verb == "PATCH"
+        self._lists = {f.name for f in route.open_fields.values() if f.is_repeated}
 
     async def read(self, request: Request, path_values: Sequence[str]) -> Message:
         """The request message.
@@ -94,7 +95,10 @@ class Binding:
             name = self._body_field.name
             values = {name: decoder(self._body_field)(content, name, violations)}
         if self._has_mask and not violations:
-            # A null counts: it clears the field.
+            # A null counts: it clears the field. But a list that is none is more likely a mistake.
+            for name in self._lists.intersection(content):
+                if content[name] is None:
+                    violations.refuse(name, "must be a list; [] empties it")
             values[contract.UPDATE_MASK] = FieldMask(paths=list(content))
         return values
 

@@ -216,7 +216,13 @@ class CrossOrigin:
 
 
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
-_REQUEST_HEADERS = ("Authorization", "Content-Type", "X-Request-Id", "Traceparent")
+_REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "If-None-Match",
+    "X-Request-Id",
+    "Traceparent",
+)
 _ASKED_METHOD = b"access-control-request-method"
 _EXPOSED = (b"access-control-expose-headers", b"ETag, Retry-After, X-Request-Id")
 _VARIES = (b"vary", b"Origin")

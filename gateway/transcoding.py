@@ -1,5 +1,6 @@
 """Answers HTTP requests with RPCs: finds the route, lets the caller pass, binds, calls, encodes."""
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,8 @@ from kit.errors import FieldViolation, Internal, TesseraError
 Page = Callable[[Request], Awaitable[Response]]
 
 _MAX_URI_BYTES = 8192
+_ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
+_UNRESERVED = re.compile(rb"[A-Za-z0-9._~-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,14 @@ class Endpoint:
         return await aside(answer.ByteSize(), self._respond, answer)
 
     async def _watch(self, request: Request, message: Message, authorization: str) -> ASGIApp:
-        if request.method == "HEAD":
-            return sse.no_events
         key = object() if authorization else _key(request.scope)
         open_stream = partial(self._call.stream, message, authorization)
         watcher = self._streams.watch(key, open_stream, event_renderer(self._route))
-        return await sse.event_stream(watcher, request.receive)
+        stream = await sse.event_stream(watcher, request.receive)
+        if request.method == "HEAD":
+            watcher.leave()
+            return sse.no_events
+        return stream
 
     def _name_headers(self, error: TesseraError) -> None:
         """Blame what the client sent: a header, where one fills the field."""
@@ -169,7 +174,18 @@ def raw_path(scope: Scope) -> bytes:
 
 
 def _key(scope: Scope) -> Key:
-    return raw_path(scope), scope["query_string"]
+    """The path and query as they were sent, however needlessly the path was escaped.
+
+    Letters, digits and `-._~` mean the same escaped (RFC 3986, section 6.2.2.2): otherwise whoever
+    escapes them would be answered past the cache.
+    """
+    path = raw_path(scope)
+    return _ESCAPED.sub(_unescape, path) if b"%" in path else path, scope["query_string"]
+
+
+def _unescape(escaped: re.Match[bytes]) -> bytes:
+    byte = bytes.fromhex(escaped[1].decode())
+    return byte if _UNRESERVED.fullmatch(byte) else escaped[0].upper()
 
 
 def _without_body(send: Send) -> Send:

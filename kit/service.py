@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kit import telemetry, worker
+from kit import open_files, telemetry, worker
 from kit.database import Database, ensure_database, service_url
 from kit.memory import collect_less
 from kit.migrations import upgrade
@@ -89,6 +89,7 @@ def main(name: str, build: Build) -> None:
 def run(life: Coroutine[Any, Any, None]) -> None:
     """Run a process; what it cannot start with is one sentence, not a trace."""
     telemetry.configure_logging()
+    open_files.allow_many()
     try:
         asyncio.run(life)
     except InvalidSetting as error:

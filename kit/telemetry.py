@@ -7,6 +7,7 @@ from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any, TextIO
 
+import orjson
 import structlog
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -27,7 +28,7 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
         # Not the rich traceback, which shows local variables: passwords among them.
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if stream.isatty()
-        else structlog.processors.JSONRenderer()
+        else structlog.processors.JSONRenderer(serializer=_json)
     )
     structlog.configure(
         processors=[
@@ -39,9 +40,13 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(stream),
     )
     logging.basicConfig(level=logging.WARNING, stream=stream)
+
+
+def _json(event: Any, **_options: Any) -> str:
+    return orjson.dumps(event, default=repr).decode()
 
 
 def _add_request(

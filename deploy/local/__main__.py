@@ -13,7 +13,7 @@ import httpx
 from deploy.local import mesh
 from deploy.local.environment import claim, complete, given
 from deploy.local.mesh import Embedded, PartEnded
-from kit import telemetry
+from kit import open_files, telemetry
 from kit.service import stop_requested
 from kit.settings import PREFIX, Environment, InvalidSetting
 
@@ -28,6 +28,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     try:
+        open_files.allow_many()  # before anything is started, which inherits it
         asyncio.run(_live(separate=arguments.separate))
     except InvalidSetting as error:
         sys.exit(f"Tessera cannot start: {error}")

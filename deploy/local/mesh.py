@@ -145,6 +145,7 @@ async def start_together(
     settings = Settings.load(environment)
     app = build_app(settings, mesh, verifier(mesh))
     await _serve(stack, app, settings.host, settings.port, broken)
+    stack.callback(app.end_streams)  # Granian waits for the last connection
 
 
 async def start_separate(

@@ -53,7 +53,7 @@ def _word(event: Event, offer: Offer, locale: str) -> Mapping[str, object]:
         "came_free": "a ticket has" if is_one else f"{offer.quantity} tickets have",
         "them": "it" if is_one else "them",
         "they_go": "it goes" if is_one else "they go",
-        "customer": clean(offer.customer_name),
+        # Not the name: whoever joined for this address, unconfirmed, could say anything with it.
         "title": clean(event.title),
         "location": clean(event.location),
         "date": when.date,

@@ -21,7 +21,7 @@ def _without_absent(body: Json) -> Json:
 @pytest.mark.parametrize(
     ("quantity", "reason"),
     [
-        (0, "INVALID_REQUEST"),
+        (0, "INVALID_QUANTITY"),
         (-1, "INVALID_REQUEST"),
         (11, "TOO_MANY_TICKETS"),  # above max_per_order
         (101, "INVALID_REQUEST"),
@@ -34,8 +34,8 @@ def _without_absent(body: Json) -> Json:
         (True, "INVALID_REQUEST"),
         ([1], "INVALID_REQUEST"),
         ({}, "INVALID_REQUEST"),
-        (None, "INVALID_REQUEST"),
-        (ABSENT, "INVALID_REQUEST"),
+        (None, "INVALID_QUANTITY"),
+        (ABSENT, "INVALID_QUANTITY"),
     ],
 )
 async def test_a_hold_of_no_sensible_quantity_is_refused(

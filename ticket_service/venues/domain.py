@@ -288,7 +288,7 @@ def _in_names(names: Iterable[str], place: str, parent: str) -> Iterator[FieldVi
 
 
 def _in_name(name: str, others: Collection[str], parent: str) -> str:
-    if not name.strip():
+    if not any(letter.isprintable() and not letter.isspace() for letter in name):
         return "must not be blank"
     if len(name) > MAX_NAME:
         return f"must be at most {MAX_NAME} characters"

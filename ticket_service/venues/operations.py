@@ -144,6 +144,10 @@ async def import_layout(
     size = domain.check_layout(given)
     async with database.begin() as tx:
         hall = await _lock_hall(tx, organizer_id, venue_id, hall_id, if_match)
+        if hall.seat_count and not size.seats:
+            raise domain.InvalidLayout.of(
+                "sections", "Nothing would be left; delete the sections, or the hall."
+            )
         layout = domain.settle(given, await store.read_layout(tx, hall_id))
         await store.replace_layout(tx, hall_id, layout)
         changed = await store.update_hall(tx, replace(hall, seat_count=size.seats))

@@ -201,9 +201,22 @@ async def test_a_layout_that_has_not_seen_the_last_change_is_refused(
     with refused("VERSION_MISMATCH"):
         await shop.import_layout(organizer, hall, layout({}), if_match='"1"')
     assert await shop.layout(organizer, hall) == before
-    stale = venue_pb2.HallLayout(version=1)  # the document's version is no condition
+    stale = layout({"A": {"1": 1}})
+    stale.version = 1  # the document's version is no condition
     assert (await shop.import_layout(organizer, hall, stale, if_match='"2"')).version == 3
-    assert (await shop.layout(organizer, hall)).sections == []
+    assert len((await shop.layout(organizer, hall)).sections) == 1
+
+
+async def test_a_document_without_seats_does_not_empty_a_hall(
+    shop: Shop, organizer: Organizer
+) -> None:
+    hall = await shop.add_hall(organizer, layout(THEATRE))
+    before = await shop.layout(organizer, hall)
+    with refused("INVALID_LAYOUT", field="sections"):
+        await shop.import_layout(organizer, hall, layout({}))
+    assert await shop.layout(organizer, hall) == before
+    bare = await shop.add_hall(organizer)
+    assert (await shop.import_layout(organizer, bare, layout({}))).sections == []
 
 
 async def test_of_two_who_saw_the_same_layout_one_changes_it(
@@ -223,7 +236,8 @@ async def test_a_layout_is_not_changed_while_it_is_read(shop: Shop, organizer: O
     hall = await shop.add_hall(organizer, layout({"A": {"1": 2}}))
     async with shop.database.begin() as tx:
         assert await store.share_hall(tx, organizer.id, hall.id)
-        bringing = asyncio.create_task(shop.import_layout(organizer, hall, layout({})))
+        other = layout({"B": {"1": 1}})
+        bringing = asyncio.create_task(shop.import_layout(organizer, hall, other))
         await eventually(lambda: _somebody_waits(shop))
         found = await store.read_layout(tx, hall.id)
         assert domain.Size.of(found.sections).seats == 2

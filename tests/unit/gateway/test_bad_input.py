@@ -201,6 +201,14 @@ async def test_what_the_path_says_cannot_be_said_again_in_the_body(gateway: Worl
     assert not gateway.services.calls
 
 
+async def test_null_does_not_empty_a_list(gateway: World) -> None:
+    path, headers = "/v1/events/evt_1/quotas/quo_1", gateway.signer.bearer()
+    answer = await gateway.client.patch(path, json={"ticket_type_ids": None}, headers=headers)
+    assert_problem(answer, 400, "INVALID_REQUEST")
+    assert [each["field"] for each in answer.json()["errors"]] == ["ticket_type_ids"]
+    assert not gateway.services.calls
+
+
 @pytest.mark.parametrize("path", ["/v1/events/%00", "/v1/events/%FF", "/v1/events/a%00b"])
 async def test_a_path_that_is_not_text_is_refused(gateway: World, path: str) -> None:
     assert_problem(await gateway.client.get(path), 400, "INVALID_REQUEST")

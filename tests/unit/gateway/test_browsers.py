@@ -16,9 +16,13 @@ async def test_a_storefront_on_another_origin_may_call(gateway: World) -> None:
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "POST" in answer.headers["access-control-allow-methods"]
     allowed = answer.headers["access-control-allow-headers"]
-    assert {"Authorization", "Content-Type", "Idempotency-Key", "If-Match"} <= set(
-        allowed.split(", ")
-    )
+    assert {
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "If-Match",
+        "If-None-Match",
+    } <= set(allowed.split(", "))
     assert "access-control-allow-credentials" not in answer.headers
 
 

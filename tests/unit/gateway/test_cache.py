@@ -112,6 +112,22 @@ async def test_other_questions_have_other_answers(gateway: World) -> None:
     assert len(gateway.services.calls) == 2
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/event%73/evt_1", "/%761/events/evt%5f1", "/v1/events/evt_%31"]
+)
+async def test_needless_escapes_do_not_lead_past_the_cache(gateway: World, path: str) -> None:
+    assert _titles(await gateway.client.get("/v1/events/evt_1")) == ["Hamlet"]
+    assert _titles(await gateway.client.get(path)) == ["Hamlet"]
+    assert len(gateway.services.calls) == 1
+
+
+async def test_an_escaped_slash_is_none(gateway: World) -> None:
+    await gateway.client.get("/v1/events/a%2Fb")
+    await gateway.client.get("/v1/events/a%2fb")
+    assert len(gateway.services.calls) == 1
+    assert (await gateway.client.get("/v1/events/a/b")).status_code == 404
+
+
 async def test_what_may_not_be_kept_is_not(gateway: World) -> None:
     for _ in range(2):
         answer = await gateway.client.get("/v1/holds/hold_1")

@@ -311,12 +311,22 @@ async def test_a_bad_token_is_401(gateway: World, source: Source) -> None:
     assert not source.opened
 
 
-async def test_head_opens_nothing(gateway: World, source: Source) -> None:
-    answer = await gateway.client.head(PATH)
+async def test_head_answers_with_the_headers_that_a_get_would_have(
+    gateway: World, source: Source
+) -> None:
+    answering = asyncio.create_task(gateway.client.head(PATH))
+    await source.say(_said(1))
+    answer = await answering
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"] == "text/event-stream"
     assert answer.headers["cache-control"] == "no-store"
-    assert not source.opened
+
+
+async def test_head_is_refused_what_a_get_would_be(gateway: World, source: Source) -> None:
+    answering = asyncio.create_task(gateway.client.head(PATH))
+    await source.say(errors.NotFound())
+    answer = await answering
+    assert (answer.status_code, answer.content) == (404, b"")
 
 
 async def test_a_query_that_is_not_taken_is_refused(gateway: World, source: Source) -> None:
