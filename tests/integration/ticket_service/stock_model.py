@@ -5,7 +5,7 @@ types are numbered in the event's order, seats by their position in its map.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 MAX_PER_ORDER = 3
@@ -125,7 +125,11 @@ class Stock:
 
     def hold(self, wishes: Sequence[Wish], hold_id: str, got: Sequence[tuple[int, ...]]) -> str:
         """Hold what is wished for, all or none. `got` are the seats that the service gave."""
-        return self._take(Hold(hold_id), wishes, got or [()] * len(wishes)) or "OK"
+        hold = Hold(hold_id)
+        self.holds.append(hold)
+        if refusal := self._take(hold, wishes, got or [()] * len(wishes)):
+            self.holds.remove(hold)
+        return refusal or "OK"
 
     def release(self, hold: Hold) -> str:
         if hold.state == "CONVERTED":
@@ -146,9 +150,11 @@ class Stock:
             return "HOLD_CONVERTED"
         if hold.state != "ACTIVE":
             taken = Hold(hold.id)
-            if refusal := self._take(taken, hold.wishes, [wish.seats for wish in hold.wishes]):
-                return refusal
+            self.holds.append(taken)
+            refusals = [self._take(taken, [wish], [wish.seats]) for wish in hold.wishes]
             self.holds.remove(taken)
+            if refusal := next(filter(None, refusals), ""):
+                return refusal
         hold.state, hold.order = "CONVERTED", order
         return "OK"
 
@@ -215,7 +221,9 @@ class Stock:
         """
         for entry in self.line:
             wish = Wish(entry.kind, entry.quantity, orphans=True)
-            if entry.state == "WAITING" and not self._refusal(wish, ()):
+            if entry.state != "WAITING" or self._refusal(wish):
+                continue
+            if not self._refusal_of_seats(wish, ()):
                 assert entry.id in offers, f"{entry} could be served"
                 hold_id, seats = offers[entry.id]
                 assert self.hold([wish], hold_id, [seats]) == "OK", entry
@@ -224,23 +232,29 @@ class Stock:
     # How it is decided.
 
     def _take(self, hold: Hold, wishes: Sequence[Wish], got: Sequence[tuple[int, ...]]) -> str:
-        """Why a hold is not granted; or nothing, and then it is."""
-        self.holds.append(hold)
-        for wish, seats in zip(wishes, got, strict=True):
-            if refusal := self._refusal(wish, seats):
-                self.holds.remove(hold)
+        """Why a hold is not granted; or nothing, and then it is. Seats are looked for last."""
+        for wish in wishes:
+            if refusal := self._refusal(wish):
                 return refusal
-            hold.wishes.append(Wish(wish.kind, wish.quantity, seats))
+            hold.wishes.append(replace(wish, seats=()))
+        for number, (wish, seats) in enumerate(zip(wishes, got, strict=True), -len(wishes)):
+            if refusal := self._refusal_of_seats(wish, seats):
+                return refusal
+            hold.wishes[number] = replace(wish, seats=seats)
         return ""
 
-    def _refusal(self, wish: Wish, got: tuple[int, ...]) -> str:
-        """Why a wish is not granted, or what is wrong with the seats that it got; or nothing."""
+    def _refusal(self, wish: Wish) -> str:
+        """Why so many tickets are not granted; or nothing."""
+        if wish.seats and wish.kind >= self.seated:
+            return "TICKET_TYPE_NOT_SEATED"
         if wish.quantity > MAX_PER_ORDER:
             return "TOO_MANY_TICKETS"
-        if wish.quantity > self.left(wish.kind):
-            return "SOLD_OUT"
+        return "SOLD_OUT" if wish.quantity > self.left(wish.kind) else ""
+
+    def _refusal_of_seats(self, wish: Wish, got: tuple[int, ...]) -> str:
+        """Why seats are not granted, or what is wrong with those that were; or nothing."""
         if wish.kind >= self.seated:
-            return "TICKET_TYPE_NOT_SEATED" if wish.seats else ""
+            return ""
         if wish.seats:
             if any(self.kind_of[seat] != wish.kind for seat in wish.seats):
                 return "SEAT_NOT_FOUND"
