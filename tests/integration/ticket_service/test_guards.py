@@ -9,7 +9,7 @@
   quotas are read under lock: `test_buyers_wait_for_the_limit_that_came_before_them`
   (test_quota_races.py).
 - Id order of both: `test_what_is_locked_together_is_locked_in_id_order`.
-- Strength of both, `FOR NO KEY UPDATE`: `test_who_pays_does_not_wait_for_those_who_buy`.
+- Strength of the first, `FOR NO KEY UPDATE`: `test_who_pays_does_not_wait_for_those_who_buy`.
 - The event is read under lock: `test_nothing_is_sold_of_what_is_being_called_off`.
 - Lock on holds: `test_a_hold_that_is_being_released_is_bought_from_what_is_left`,
   `test_a_hold_that_is_being_bought_is_not_released` and
