@@ -1,6 +1,8 @@
 """Calls that are made together: what arrives while one batch is under way goes with the next."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc.aio
@@ -20,6 +22,19 @@ MAX_WAITING = 5000
 MAX_NAMED = 20
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    message: Message
+    request_id: str
+    can_be_undone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    answer: Message
+    can_be_undone: bool
+
+
 class Batches:
     """Makes the calls of one route in batches, by the `batch` option of its RPC."""
 
@@ -31,16 +46,22 @@ class Batches:
         self._by = options.by
         self._rpc = route.rpc.containing_service.methods_by_name[options.method]
         self._request = contract.message_class(self._rpc.input_type)
-        self._callable: grpc.aio.UnaryUnaryMultiCallable[Any, Any] | None = None
-        self._batcher: Batcher[str, tuple[Message, str], Message] = Batcher(
+        self._undo_rpc = route.rpc.containing_service.methods_by_name.get(options.undo)
+        self._callables: dict[str, grpc.aio.UnaryUnaryMultiCallable[Any, Any]] = {}
+        self._batcher: Batcher[str, _Asked, _Done] = Batcher(
             self._call,
+            abandon=self._undo,
             max_batch=options.max_size,
             max_waiting=MAX_WAITING,
             max_wait_s=timeout_s / 2,
         )
 
+    def can_be_undone(self, message: Message) -> bool:
+        """Whether nobody can ever hear of the answer, once the client has hung up."""
+        return self._undo_rpc is not None and not getattr(message, "idempotency_key", "")
+
     async def call(self, message: Message) -> Message:
-        """The answer to one call.
+        """The answer to one call. A caller who is cancelled has it undone, if that is possible.
 
         Raises:
             InvalidRequest: the call breaks the contract's rules.
@@ -48,28 +69,40 @@ class Batches:
             TesseraError: the service refused this call, or did not answer the batch.
         """
         validate(message)  # alone: what is too large must not fail what it would travel with
-        asked = (message, telemetry.request_id.get())
-        return await self._batcher.submit(getattr(message, self._by), asked)
+        asked = _Asked(message, telemetry.request_id.get(), self.can_be_undone(message))
+        return (await self._batcher.submit(getattr(message, self._by), asked)).answer
 
-    async def _call(
-        self, _key: str, asked: Sequence[tuple[Message, str]]
-    ) -> list[Message | Exception]:
+    async def _call(self, _key: str, asked: Sequence[_Asked]) -> list[_Done | Exception]:
         # Some of the requests, so that the service's log can be searched for them.
-        telemetry.request_id.set(",".join(request_id for _, request_id in asked[:MAX_NAMED]))
+        telemetry.request_id.set(",".join(each.request_id for each in asked[:MAX_NAMED]))
         request: Any = self._request()
-        request.requests.extend(message for message, _ in asked)
-        answer = await self._rpc_callable()(request, timeout=self._timeout_s)
-        return [_result(result) for result in answer.results]
+        request.requests.extend(each.message for each in asked)
+        answer = await self._callable(self._rpc)(request, timeout=self._timeout_s)
+        return [
+            _result(result, each.can_be_undone)
+            for each, result in zip(asked, answer.results, strict=True)
+        ]
 
-    def _rpc_callable(self) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
+    async def _undo(self, results: Sequence[_Done]) -> None:
+        rpc = self._undo_rpc
+        answers: list[Any] = [each.answer for each in results if each.can_be_undone]
+        if rpc is None or not answers:
+            return
+        undo, request = self._callable(rpc), contract.message_class(rpc.input_type)
+        name = rpc.input_type.fields[0].name
+        await asyncio.gather(
+            *(undo(request(**{name: answer.id}), timeout=self._timeout_s) for answer in answers)
+        )
+
+    def _callable(self, rpc: MethodDescriptor) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
         """Made at the first call, in the event loop that it belongs to."""
-        if self._callable is None:
-            self._callable = self._mesh.channel(self._service).unary_unary(
-                f"/{self._rpc.containing_service.full_name}/{self._rpc.name}",
-                request_serializer=self._request.SerializeToString,
-                response_deserializer=contract.message_class(self._rpc.output_type).FromString,
+        if rpc.name not in self._callables:
+            self._callables[rpc.name] = self._mesh.channel(self._service).unary_unary(
+                f"/{rpc.containing_service.full_name}/{rpc.name}",
+                request_serializer=contract.message_class(rpc.input_type).SerializeToString,
+                response_deserializer=contract.message_class(rpc.output_type).FromString,
             )
-        return self._callable
+        return self._callables[rpc.name]
 
 
 def batch_of(rpc: MethodDescriptor) -> rest_pb2.Batch:
@@ -77,7 +110,9 @@ def batch_of(rpc: MethodDescriptor) -> rest_pb2.Batch:
     return rpc.GetOptions().Extensions[rest_pb2.batch]
 
 
-def _result(result: Any) -> Message | Exception:
+def _result(result: Any, can_be_undone: bool) -> _Done | Exception:
     """A `results` element: a oneof of the RPC's response and a google.rpc.Status."""
     answer: Message = getattr(result, result.WhichOneof("result"))
-    return from_proto(answer) if answer.DESCRIPTOR.full_name == "google.rpc.Status" else answer
+    if answer.DESCRIPTOR.full_name == "google.rpc.Status":
+        return from_proto(answer)
+    return _Done(answer, can_be_undone)

@@ -10,7 +10,7 @@ from starlette.types import Receive
 
 from gateway import contract
 from gateway.batches import Batches, batch_of
-from gateway.disconnects import disconnected
+from gateway.disconnects import disconnected, unless_disconnected
 from gateway.mesh import Mesh
 from gateway.routes import Route
 
@@ -32,14 +32,15 @@ class Call:
     async def __call__(self, message: Message, authorization: str, receive: Receive) -> Message:
         """The RPC's answer.
 
-        A read whose client is gone is cancelled; a change is not, since it may be half done.
+        A read whose client is gone is cancelled; a change is not, since it may be half done, unless
+        it can be undone.
 
         Raises:
             TesseraError: the service refused, or did not answer in time.
             ClientDisconnect: nobody waits for the answer any more.
         """
         if self._batches is not None and not authorization:
-            return await self._batches.call(message)
+            return await self._call_together(self._batches, message, receive)
         call = self._start(message, authorization)
         if self._route.verb != "GET":
             return await call
@@ -52,6 +53,15 @@ class Call:
             raise
         finally:
             watch.cancel()
+
+    async def _call_together(self, batches: Batches, message: Message, receive: Receive) -> Message:
+        if not batches.can_be_undone(message):
+            return await batches.call(message)
+        calling = asyncio.create_task(batches.call(message))
+        try:
+            return await unless_disconnected(calling, receive)
+        finally:
+            calling.cancel()
 
     async def for_anyone(self, message: Message) -> Message:
         """The answer to a call without credentials, which is nobody's in particular."""

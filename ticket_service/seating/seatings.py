@@ -8,7 +8,9 @@ What a transaction changes is kept once it has committed, and never if it does n
 from collections import OrderedDict
 from functools import partial
 
+from kit import telemetry
 from kit.database import Transaction, on_commit
+from kit.errors import Unavailable
 from ticket_service.seating import store
 from ticket_service.seating.domain import Seating
 from ticket_service.seating.maps import SeatMap
@@ -16,8 +18,8 @@ from ticket_service.seating.maps import SeatMap
 MAX_SEATS = 250_000  # about 50 MB
 
 
-class StaleSeating(Exception):
-    """A seat was not in the database what it was in memory."""
+class StaleSeating(Unavailable):
+    """The seats are not what this replica remembers; it looks again: try again shortly."""
 
 
 class Seatings:
@@ -51,7 +53,8 @@ class Seatings:
         event_id, version = seating.event_id, seating.version
         if not await store.save_changes(tx, event_id, version, seating.changes):
             self._kept.pop(event_id, None)
-            raise StaleSeating(f"{event_id} at version {version}")
+            telemetry.log.error("stale seats", event_id=event_id, version=version)
+            raise StaleSeating
         seating.version += 1
         seating.changes.clear()
         on_commit(tx, partial(self._keep, seating.copy()))

@@ -38,8 +38,9 @@ class Offers:
             return
         # A quota that has room again is room for all ticket types that share it.
         grown = await store.find_tied(tx, freed.quantities)
-        if len(grown) > len(freed.quantities):
-            await stock_store.lock_shelves(tx, grown)
+        await stock_store.lock_shelves(tx, grown)
+        # Asked again, since the locks may have been waited for: who changes quotas has them too.
+        grown |= await store.find_tied(tx, freed.quantities)
         await placement.put_back(tx, self._seatings, freed)
         await self.offer(tx, grown)
 

@@ -41,12 +41,56 @@ async def test_a_change_runs_to_its_end(gateway: World) -> None:
     assert not gateway.services.cancelled.is_set()
 
 
+async def test_a_hold_that_nobody_will_ever_hear_of_is_released(gateway: World) -> None:
+    sent = await _hold(gateway, {})
+    assert not sent
+    async with asyncio.timeout(30):
+        while gateway.services.calls[-1].method != "ReleaseHold":
+            await asyncio.sleep(0.001)
+    assert gateway.services.calls[-1].request.hold_id == "hold_1"
+
+
+async def test_a_hold_whose_client_may_come_again_is_kept_for_it(gateway: World) -> None:
+    sent = await _hold(gateway, {b"idempotency-key": b"k"})
+    assert sent[0]["status"] == 201
+    assert [call.method for call in gateway.services.calls] == ["CreateHold"]
+
+
+async def _hold(gateway: World, headers: dict[bytes, bytes]) -> list[dict[str, Any]]:
+    """What is sent to a client that asks for a hold, and hangs up before it is made."""
+    at_work, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: Message) -> Message:
+        at_work.set()
+        await may_end.wait()
+        return hold_pb2.Hold(id="hold_1")
+
+    gateway.services.answers["CreateHold"] = slow
+    body = b'{"event_id": "evt_1", "items": [{"ticket_type_id": "tt_1", "quantity": 1}]}'
+    headers = {b"content-type": b"application/json", **headers}
+    request = asyncio.create_task(
+        _request(gateway, "POST", "/v1/holds", at_work, body=body, headers=headers)
+    )
+    await at_work.wait()
+    await asyncio.sleep(0)
+    may_end.set()
+    return await request
+
+
 async def _request(
-    gateway: World, method: str, path: str, leaves: asyncio.Event
+    gateway: World,
+    method: str,
+    path: str,
+    leaves: asyncio.Event,
+    *,
+    body: bytes = b"",
+    headers: dict[bytes, bytes] | None = None,
 ) -> list[dict[str, Any]]:
     """What is sent to a client that is gone once `leaves` is set."""
     sent: list[dict[str, Any]] = []
-    await gateway.app(_scope(method, path), _client(leaves), _collect(sent))
+    scope = _scope(method, path)
+    scope["headers"] += list((headers or {}).items())
+    await gateway.app(scope, _client(leaves, body), _collect(sent))
     return sent
 
 
@@ -66,8 +110,8 @@ def _scope(method: str, path: str) -> dict[str, Any]:
     }
 
 
-def _client(leaves: asyncio.Event) -> Callable[[], Awaitable[dict[str, Any]]]:
-    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+def _client(leaves: asyncio.Event, body: bytes) -> Callable[[], Awaitable[dict[str, Any]]]:
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def receive() -> dict[str, Any]:
         for message in messages:
