@@ -131,8 +131,10 @@ async def open_lines(database: Database, offers: Offers) -> None:
 
 async def close_lines(database: Database) -> None:
     """Let nobody wait any longer for events that are over or called off."""
-    async with database.begin() as tx:
-        await store.close_lines(tx)
+    closed = 1
+    while closed:  # a few lines at a time, which may be long
+        async with database.begin() as tx:
+            closed = await store.close_lines(tx)
 
 
 def _sees_customer(caller: Caller, entry: WaitlistEntry) -> bool:

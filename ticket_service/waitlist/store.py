@@ -143,8 +143,8 @@ async def stop_waiting(tx: Transaction, entry_id: str) -> None:
     )
 
 
-async def close_lines(tx: Transaction) -> None:
-    """Cancel the entries that wait for events that are over or called off."""
+async def close_lines(tx: Transaction) -> int:
+    """Cancel some of those who wait for what is over or called off; answers how many."""
     lines = select(_columns.ticket_type_id).where(_WAITING).distinct().subquery("lines")
     closed = (
         select(ticket_types.c.id)
@@ -155,11 +155,12 @@ async def close_lines(tx: Transaction) -> None:
         .limit(CLOSING_BATCH)
         .with_for_update(of=ticket_types, key_share=True, skip_locked=True)
     )
-    await tx.execute(
+    cancelled = (
         update(waitlist_entries)
         .where(_columns.ticket_type_id.in_(closed), _WAITING)
         .values(state=WaitlistState.CANCELLED, updated_at=func.now())
     )
+    return (await tx.execute(cancelled)).rowcount
 
 
 # A constant: of a parameter PostgreSQL cannot tell that the partial index has it.
