@@ -97,11 +97,8 @@ class Batches:
     def _callable(self, rpc: MethodDescriptor) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
         """Made at the first call, in the event loop that it belongs to."""
         if rpc.name not in self._callables:
-            self._callables[rpc.name] = self._mesh.channel(self._service).unary_unary(
-                f"/{rpc.containing_service.full_name}/{rpc.name}",
-                request_serializer=contract.message_class(rpc.input_type).SerializeToString,
-                response_deserializer=contract.message_class(rpc.output_type).FromString,
-            )
+            channel = self._mesh.channel(self._service)
+            self._callables[rpc.name] = channel.unary_unary(*contract.wire(rpc))
         return self._callables[rpc.name]
 
 

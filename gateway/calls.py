@@ -1,7 +1,7 @@
 """The call behind a request: one RPC, with a deadline."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import grpc.aio
 from google.protobuf.message import Message
@@ -72,27 +72,18 @@ class Call:
     ) -> "grpc.aio.UnaryStreamCall[Message, Message]":
         """An RPC that answers with many messages, until it is cancelled."""
         if self._streaming is None:
-            self._streaming = self._channel().unary_stream(*self._method())
+            self._streaming = self._channel().unary_stream(*contract.wire(self._route.rpc))
         return self._streaming(message, metadata=_metadata(authorization))
 
     def _start(
         self, message: Message, authorization: str
     ) -> "grpc.aio.UnaryUnaryCall[Message, Message]":
         if self._unary is None:
-            self._unary = self._channel().unary_unary(*self._method())
+            self._unary = self._channel().unary_unary(*contract.wire(self._route.rpc))
         return self._unary(message, timeout=self._timeout_s, metadata=_metadata(authorization))
 
     def _channel(self) -> grpc.aio.Channel:
         return self._mesh.channel(self._route.service)
-
-    def _method(self) -> tuple[str, Callable[[Message], bytes], Callable[[bytes], Message]]:
-        """The RPC's name, how its request is written and how its answer is read."""
-        rpc = self._route.rpc
-        return (
-            f"/{rpc.containing_service.full_name}/{rpc.name}",
-            contract.message_class(rpc.input_type).SerializeToString,
-            contract.message_class(rpc.output_type).FromString,
-        )
 
 
 def _metadata(authorization: str) -> Metadata:

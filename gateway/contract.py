@@ -1,6 +1,6 @@
 """What the protos say, in the words that the gateway needs: services, names, options."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,9 @@ from google.protobuf.descriptor import (
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from tessera.rest.v1 import rest_pb2
+
+Write = Callable[[Message], bytes]
+Read = Callable[[bytes], Message]
 
 HTTP_BODY = "google.api.HttpBody"
 EMPTY = "google.protobuf.Empty"
@@ -47,6 +50,15 @@ def methods() -> Iterator[MethodDescriptor]:
 def message_class(descriptor: Descriptor) -> type[Message]:
     """The generated class of a message."""
     return GetMessageClass(descriptor)
+
+
+def wire(rpc: MethodDescriptor) -> tuple[str, Write, Read]:
+    """What a channel needs to call an RPC: its name, how a request is written, an answer read."""
+    return (
+        f"/{rpc.containing_service.full_name}/{rpc.name}",
+        message_class(rpc.input_type).SerializeToString,
+        message_class(rpc.output_type).FromString,
+    )
 
 
 def header_of(field: FieldDescriptor) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 
 from tessera.ticket.v1 import (
+    availability_pb2,
     availability_service_pb2_grpc,
     event_service_pb2_grpc,
     hold_service_pb2_grpc,
@@ -15,9 +16,12 @@ from tessera.ticket.v1 import (
 )
 
 from kit import brokers, idempotency, outbox
+from kit.broker import Broker
+from kit.database import Database
 from kit.rpc_server import Guard
 from kit.service import Host, Service
 from kit.user_keys import verifier
+from kit.worker import Work
 from ticket_service.admission.rpc import Tickets
 from ticket_service.availability import operations as availability
 from ticket_service.availability.hub import Hub
@@ -50,8 +54,44 @@ async def build(host: Host) -> Service:
     broker = brokers.connect(settings.amqp_url, settings.database_url)
     seatings = Seatings()
     offers = Offers(seatings, settings.offer_lifetime)
-
     hub = Hub(partial(availability.look, database), availability_proto, settings.max_watchers)
+
+    return Service(
+        servicers=[
+            (
+                Availabilities(database, hub),
+                availability_service_pb2_grpc.add_AvailabilityServiceServicer_to_server,
+            ),
+            (Events(database, offers), event_service_pb2_grpc.add_EventServiceServicer_to_server),
+            (
+                Holds(database, seatings, offers, settings.hold_lifetime),
+                hold_service_pb2_grpc.add_HoldServiceServicer_to_server,
+            ),
+            (Quotas(database, offers), quota_service_pb2_grpc.add_QuotaServiceServicer_to_server),
+            (
+                SeatMaps(database, seatings, offers),
+                seat_map_service_pb2_grpc.add_SeatMapServiceServicer_to_server,
+            ),
+            (
+                Tickets(database, seatings, offers),
+                ticket_service_pb2_grpc.add_TicketServiceServicer_to_server,
+            ),
+            (Venues(database), venue_service_pb2_grpc.add_VenueServiceServicer_to_server),
+            (
+                Waitlist(database, offers),
+                waitlist_service_pb2_grpc.add_WaitlistServiceServicer_to_server,
+            ),
+        ],
+        guard=Guard(verifier(host.mesh)),
+        workers=_workers(database, offers, hub, broker),
+        on_stop=broker.close,
+    )
+
+
+def _workers(
+    database: Database, offers: Offers, hub: Hub[availability_pb2.Availability], broker: Broker
+) -> dict[str, Work]:
+    """What the service does by itself, again and again."""
 
     async def notice_changes() -> None:
         await database.wait(CHANGED, CHANGES_POLL_S)
@@ -81,42 +121,13 @@ async def build(host: Host) -> Service:
             await idempotency.forget_old(tx)
         await asyncio.sleep(FORGETTING_EVERY_S)
 
-    return Service(
-        servicers=[
-            (
-                Availabilities(database, hub),
-                availability_service_pb2_grpc.add_AvailabilityServiceServicer_to_server,
-            ),
-            (Events(database, offers), event_service_pb2_grpc.add_EventServiceServicer_to_server),
-            (
-                Holds(database, seatings, offers, settings.hold_lifetime),
-                hold_service_pb2_grpc.add_HoldServiceServicer_to_server,
-            ),
-            (Quotas(database, offers), quota_service_pb2_grpc.add_QuotaServiceServicer_to_server),
-            (
-                SeatMaps(database, seatings, offers),
-                seat_map_service_pb2_grpc.add_SeatMapServiceServicer_to_server,
-            ),
-            (
-                Tickets(database, seatings, offers),
-                ticket_service_pb2_grpc.add_TicketServiceServicer_to_server,
-            ),
-            (Venues(database), venue_service_pb2_grpc.add_VenueServiceServicer_to_server),
-            (
-                Waitlist(database, offers),
-                waitlist_service_pb2_grpc.add_WaitlistServiceServicer_to_server,
-            ),
-        ],
-        guard=Guard(verifier(host.mesh)),
-        workers={
-            "notice_changes": notice_changes,
-            "tell_watchers": hub.work,
-            "expire_holds": expire_holds,
-            "end_events": end_events,
-            "open_lines": open_lines,
-            "close_lines": close_lines,
-            "relay": relay,
-            "forget": forget,
-        },
-        on_stop=broker.close,
-    )
+    return {
+        "notice_changes": notice_changes,
+        "tell_watchers": hub.work,
+        "expire_holds": expire_holds,
+        "end_events": end_events,
+        "open_lines": open_lines,
+        "close_lines": close_lines,
+        "relay": relay,
+        "forget": forget,
+    }

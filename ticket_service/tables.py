@@ -32,6 +32,10 @@ def _moment(name: str, *, nullable: bool = False) -> "Column[object]":
     return Column(name, DateTime(timezone=True), nullable=nullable)
 
 
+def _version() -> "Column[object]":
+    return Column("version", Integer, nullable=False, server_default=text("1"))
+
+
 def _created() -> "Column[object]":
     return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
 
@@ -53,7 +57,7 @@ events = Table(
     _moment("ends_at"),
     Column("time_zone", Text, nullable=False),
     Column("currency_code", Text, nullable=False),
-    Column("version", Integer, nullable=False, server_default=text("1")),
+    _version(),
     _created(),
     _updated(),
     CheckConstraint("ends_at > starts_at", name="times"),
@@ -76,7 +80,7 @@ ticket_types = Table(
     _moment("sales_end", nullable=True),
     Column("max_per_order", Integer, nullable=False),
     Column("is_seated", Boolean, nullable=False, server_default=false()),
-    Column("version", Integer, nullable=False, server_default=text("1")),
+    _version(),
     _created(),
     _updated(),
     CheckConstraint("price_minor >= 0", name="price"),
@@ -97,7 +101,7 @@ quotas = Table(
     Column("name", Text, nullable=False),
     Column("size", Integer, nullable=False),
     Column("remaining", Integer, nullable=False),
-    Column("version", Integer, nullable=False, server_default=text("1")),
+    _version(),
     _created(),
     _updated(),
     CheckConstraint("remaining BETWEEN 0 AND size", name="remaining"),
@@ -118,7 +122,7 @@ venues = Table(
     Column("organizer_id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("address", Text, nullable=False),
-    Column("version", Integer, nullable=False, server_default=text("1")),
+    _version(),
     _created(),
     _updated(),
     Index("ix_venues_organizer_id", "organizer_id", "id"),
@@ -131,7 +135,7 @@ halls = Table(
     Column("venue_id", Text, ForeignKey("venues.id"), nullable=False, index=True),
     Column("name", Text, nullable=False),
     Column("seat_count", Integer, nullable=False, server_default=text("0")),
-    Column("version", Integer, nullable=False, server_default=text("1")),
+    _version(),
     _created(),
     _updated(),
 )
@@ -189,7 +193,7 @@ seat_maps = Table(
     Column("event_id", Text, ForeignKey("events.id"), primary_key=True),
     Column("hall_id", Text, nullable=False),  # which may be gone
     # Of the seat states: whoever changes one locks this row first, and takes the next version.
-    Column("version", Integer, nullable=False, server_default=text("1")),
+    _version(),
     _created(),
 )
 
@@ -223,7 +227,7 @@ event_seats = Table(
     Column("hold_id", Text),  # whose it is, while it is held or sold
     Column("block_reason", Text),
     Column("block_note", Text, nullable=False, server_default=""),
-    Column("version", Integer, nullable=False, server_default=text("1")),  # of its last change
+    _version(),  # of its last change
     CheckConstraint("state IN ('AVAILABLE', 'HELD', 'SOLD', 'BLOCKED')", name="state"),
     CheckConstraint("(state IN ('HELD', 'SOLD')) = (hold_id IS NOT NULL)", name="owner"),
     CheckConstraint("(state = 'BLOCKED') <= (block_reason IS NOT NULL)", name="blocked"),

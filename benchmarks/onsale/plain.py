@@ -70,7 +70,7 @@ async def build(host: Host) -> Service:
 def create_gateway() -> Starlette:
     """The gateway's application, which makes each call by itself."""
     # There is no other way in: whether calls go together is the contract's, not a setting.
-    calls.batch_of = _no_batch  # type: ignore[attr-defined, assignment]
+    calls.batch_of = _no_batch  # type: ignore[attr-defined, assignment]  # see above
     return gateway_app.create()
 
 
