@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -70,7 +70,7 @@ class Database:
             DatabaseUnavailable: there is no connection, or it was lost.
         """
         try:
-            async with self._engine.connect() as connection:
+            async with self._connection() as connection:
                 callbacks: list[Callable[[], None]] = []
                 async with connection.begin():
                     _info(connection)["database"] = self
@@ -84,6 +84,16 @@ class Database:
             if error.connection_invalidated or _is_passing(error):
                 raise DatabaseUnavailable from error
             raise
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """One from the pool. Whatever keeps us from having one, we can only try again."""
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(self._engine.connect())
+            except DBAPIError as error:
+                raise DatabaseUnavailable from error
+            yield connection
 
     async def wait(self, name: str, timeout_s: float) -> None:
         """Sleep until a transaction that signalled `name` commits, at most `timeout_s`."""

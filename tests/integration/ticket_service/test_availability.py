@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 from tessera.ticket.v1 import (
     availability_pb2,
     availability_service_pb2,
@@ -35,6 +33,7 @@ from tests.integration.ticket_service.support import (
     quota,
     refused,
 )
+from tests.support.databases import close_database
 from tests.support.services import running_services
 from tests.support.tokens import Metadata
 from ticket_service.app import build
@@ -366,10 +365,10 @@ async def test_streams_outlast_a_database_that_is_away(
         event, other = await here.on_sale(organizer), await here.on_sale(organizer)
         call = watch(api, event.id)
         assert remaining(await read(call)) == [10]
-        await close_database(postgres_url)
+        await close_database(service_url(postgres_url, "ticket"))
         with refused("DATABASE_UNAVAILABLE"):
             await read(watch(api, other.id))
-        await close_database(postgres_url, closed=False)
+        await close_database(service_url(postgres_url, "ticket"), closed=False)
 
         async def is_held() -> bool:
             return await outcome(here.hold(event)) == "OK"
@@ -384,21 +383,3 @@ async def own_database(url: str) -> AsyncIterator[Database]:
     database = Database(service_url(url, "ticket"))
     yield database
     await database.close()
-
-
-async def close_database(url: str, *, closed: bool = True) -> None:
-    """Let nobody connect to ticket_service's database, and send away who is; or let them again."""
-    at = service_url(url, "ticket")
-    engine = create_async_engine(at.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.execute(
-            text(f'ALTER DATABASE "{at.database}" ALLOW_CONNECTIONS {not closed}')
-        )
-        if closed:
-            await connection.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
-                ),
-                {"name": at.database},
-            )
-    await engine.dispose()
