@@ -244,7 +244,7 @@ async def _keep_running(name: str, variables: Mapping[str, str], run_dir: Path) 
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is ours to pass on, in the right order
             )
-            (run_dir / f"{name}.pid").write_text(str(process.pid))
+            _note(run_dir / f"{name}.pid", str(process.pid))
             try:
                 code = await process.wait()
             except asyncio.CancelledError:
@@ -256,6 +256,13 @@ async def _keep_running(name: str, variables: Mapping[str, str], run_dir: Path) 
                 raise InvalidSetting(_last_line(run_dir / f"{name}.log", offset))
             log.warning("started again", process=name, ended_with=code)
             await asyncio.sleep(RESTART_PAUSE_S)
+
+
+def _note(file: Path, text: str) -> None:
+    """Write a file that others read at any moment: they find the old text or the new."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -101,6 +101,10 @@ async def test_a_durable_message_survives_kill_and_start_at_the_same_address(
     node: RabbitNode,
 ) -> None:
     address = node.url
+    await publish(address, "durable", b"first")  # which declares the queue:
+    await node.stop()  # RabbitMQ writes that down a moment later, or when it stops
+    await node.start()
+    assert await take(address, "durable") == b"first"
     await publish(address, "durable", b"still here")
     await node.kill()
     assert not listens(address)
