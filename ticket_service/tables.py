@@ -16,6 +16,7 @@ from sqlalchemy import (
     false,
     func,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -30,6 +31,16 @@ outbox_messages = outbox.add_table(metadata)
 
 def _moment(name: str, *, nullable: bool = False) -> "Column[object]":
     return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _minor(name: str) -> "Column[object]":
+    """An amount in minor units, none unless said otherwise."""
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+def _ppm(name: str) -> "Column[object]":
+    """A rate in millionths: 19 % is 190,000."""
+    return Column(name, Integer, nullable=False, server_default=text("0"))
 
 
 def _version() -> "Column[object]":
@@ -57,10 +68,19 @@ events = Table(
     _moment("ends_at"),
     Column("time_zone", Text, nullable=False),
     Column("currency_code", Text, nullable=False),
+    # What an order costs beside its tickets: for each, and a share of what they cost.
+    _minor("booking_fee_minor"),
+    _ppm("booking_fee_ppm"),
+    _ppm("booking_fee_tax_ppm"),
+    # Until when customers may cancel what they paid, and what is kept then. Null: never.
+    _moment("cancellable_until", nullable=True),
+    _minor("cancellation_fee_minor"),
+    _ppm("cancellation_fee_ppm"),
     _version(),
     _created(),
     _updated(),
     CheckConstraint("ends_at > starts_at", name="times"),
+    CheckConstraint("booking_fee_minor >= 0 AND cancellation_fee_minor >= 0", name="fees"),
     CheckConstraint("state IN ('DRAFT', 'PUBLISHED', 'CANCELLED', 'ENDED')", name="state"),
     Index("ix_events_starts_at_id", "starts_at", "id"),
     Index("ix_events_organizer_id", "organizer_id", "starts_at", "id"),
@@ -80,6 +100,10 @@ ticket_types = Table(
     _moment("sales_end", nullable=True),
     Column("max_per_order", Integer, nullable=False),
     Column("is_seated", Boolean, nullable=False, server_default=false()),
+    _ppm("tax_ppm"),
+    Column("tax_included", Boolean, nullable=False, server_default=true()),
+    # Only a voucher opens it.
+    Column("is_hidden", Boolean, nullable=False, server_default=false()),
     _version(),
     _created(),
     _updated(),
@@ -288,16 +312,22 @@ tickets = Table(
     Column("hold_id", Text, ForeignKey("holds.id"), nullable=False, index=True),
     Column("order_id", Text, nullable=False),
     Column("number", Integer, nullable=False),
+    # How often it was given to somebody else before: the number stays.
+    Column("transfers", Integer, nullable=False, server_default=text("0")),
     Column("holder_name", Text, nullable=False),
+    # Whom it was sent to, if not to the order's customer.
+    Column("holder_email", Text, nullable=False, server_default=""),
+    Column("is_blocked", Boolean, nullable=False, server_default=false()),
     # Null where there are no seats.
     Column("seat_id", Text),
     Column("seat_section", Text),
     Column("seat_row", Text),
     Column("seat_number", Text),
     Column("issued_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    CheckConstraint("state IN ('ISSUED', 'CANCELLED')", name="state"),
-    # An order's tickets are issued once, however often its payment is reported.
-    Index("uq_tickets_order_id_number", "order_id", "number", unique=True),
+    CheckConstraint("state IN ('ISSUED', 'CANCELLED', 'TRANSFERRED')", name="state"),
+    # An order's tickets are issued once, however often its payment is reported; and each is given
+    # on by one holder at a time.
+    Index("uq_tickets_order_id_number", "order_id", "number", "transfers", unique=True),
     Index("ix_tickets_event_id", "event_id", "state"),
     # The database itself refuses to sell a seat twice.
     Index(

@@ -176,7 +176,14 @@ def test_a_get_has_no_body_and_everything_else_a_post_says_is_in_it(route: Route
 
 @pytest.mark.parametrize("route", ROUTES, ids=_name)
 def test_a_list_is_read_in_bounded_pages_unless_it_is_bounded_itself(route: Route) -> None:
-    bounded = {"ListTicketTypes", "ListOrderTickets", "ListQuotas", "ListHalls"}
+    bounded = {
+        "ListTicketTypes",
+        "ListOrderTickets",
+        "ListQuotas",
+        "ListHalls",
+        "ListPayments",
+        "ListRefunds",
+    }
     if route.rpc.name.startswith("List") and route.rpc.name not in bounded:
         assert {"page_size", "page_token"} <= set(route.open_fields)
         assert "next_page_token" in route.rpc.output_type.fields_by_name
