@@ -99,6 +99,7 @@ orders = Table(
     Index("ix_orders_organizer_id", "organizer_id", "id"),
     Index("ix_orders_event_id", "event_id", "id"),
     Index("ix_orders_customer_email", text("lower(customer_email)"), "id"),
+    Index("ix_orders_voucher_id", "voucher_id", postgresql_where=text("voucher_id IS NOT NULL")),
 )
 
 order_lines = Table(
@@ -294,6 +295,7 @@ vouchers = Table(
     CheckConstraint("(amount_minor > 0) <= (currency_code IS NOT NULL)", name="currency"),
     Index("uq_vouchers_code", "organizer_id", "code", unique=True),
     Index("ix_vouchers_organizer_id", "organizer_id", "id"),
+    Index("ix_vouchers_event_id", "event_id", "code"),
 )
 
 # One for each order that uses a voucher, for as long as it may be paid or is.

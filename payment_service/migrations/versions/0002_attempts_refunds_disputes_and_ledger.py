@@ -237,6 +237,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_vouchers_organizer_id", "vouchers", ["organizer_id", "id"], unique=False)
     op.create_index("uq_vouchers_code", "vouchers", ["organizer_id", "code"], unique=True)
+    op.create_index("ix_vouchers_event_id", "vouchers", ["event_id", "code"], unique=False)
     op.create_table(
         "ledger_entries",
         sa.Column("transaction_id", sa.Text(), nullable=False),
@@ -394,6 +395,13 @@ def upgrade() -> None:
         ),
     )
     op.create_unique_constraint(op.f("uq_orders_payment_id"), "orders", ["payment_id"])
+    op.create_index(
+        "ix_orders_voucher_id",
+        "orders",
+        ["voucher_id"],
+        unique=False,
+        postgresql_where=sa.text("voucher_id IS NOT NULL"),
+    )
     op.add_column(
         "payments",
         sa.Column("refunded_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -511,6 +519,11 @@ def downgrade() -> None:
     )
     op.drop_column("payments", "failure_announced")
     op.drop_column("payments", "refunded_minor")
+    op.drop_index(
+        "ix_orders_voucher_id",
+        table_name="orders",
+        postgresql_where=sa.text("voucher_id IS NOT NULL"),
+    )
     op.drop_constraint(op.f("uq_orders_payment_id"), "orders", type_="unique")
     op.drop_column("orders", "cancellation_fee_ppm")
     op.drop_column("orders", "cancellation_fee_minor")
@@ -538,6 +551,7 @@ def downgrade() -> None:
     op.drop_table("reconciliation_findings")
     op.drop_table("ledger_entries")
     op.drop_index("uq_vouchers_code", table_name="vouchers")
+    op.drop_index("ix_vouchers_event_id", table_name="vouchers")
     op.drop_index("ix_vouchers_organizer_id", table_name="vouchers")
     op.drop_table("vouchers")
     op.drop_index(

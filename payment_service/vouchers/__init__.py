@@ -1,0 +1,1 @@
+"""Vouchers: what a code takes off an order, opens, and how often."""
