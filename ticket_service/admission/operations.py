@@ -1,9 +1,11 @@
-"""Issuing tickets, taking them back, and letting people in."""
+"""Issuing tickets, taking them back, giving them on, and letting people in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from kit import clock
+from tessera.ticket.v1 import messages_pb2
+
+from kit import clock, outbox
 from kit.database import Database, Transaction
 from kit.errors import TesseraError
 from kit.idempotency import Once
@@ -13,6 +15,7 @@ from ticket_service.admission.domain import CheckIn, Order, Statistics, Ticket, 
 from ticket_service.catalog import store as catalog_store
 from ticket_service.catalog.domain import Event, EventNotFound, EventState
 from ticket_service.holds import domain as hold_domain
+from ticket_service.holds import placement
 from ticket_service.holds import store as hold_store
 from ticket_service.holds.domain import Hold, HoldConverted, HoldState
 from ticket_service.seating.seatings import Seatings
@@ -59,30 +62,90 @@ async def issue_tickets(
 
 
 async def cancel_tickets(
-    database: Database, offers: Offers, order_id: str, hold_id: str
+    database: Database,
+    seatings: Seatings,
+    offers: Offers,
+    order_id: str,
+    hold_id: str,
+    numbers: Collection[int] = (),
+    *,
+    keep_off_sale: bool = False,
 ) -> list[Ticket]:
-    """Take an order's tickets back and return their stock. Twice is the same as once.
+    """Take an order's tickets back, or those with some numbers. Twice is the same as once.
 
-    A hold that has no tickets yet is given up in the order's name: an issue that is still on its
-    way finds it there, and issues nothing.
+    Their stock returns, unless it is to be kept off sale. Without numbers, a hold that has no
+    tickets yet is given up in the order's name: an issue that is still on its way finds it there,
+    and issues nothing. Its stock returns in any case, since it was never sold.
     """
     async with database.begin() as tx:
-        hold = (await hold_store.lock_holds(tx, [hold_id])).get(hold_id)
-        given_up: list[Hold] = []
-        if hold and hold.order_id is None and hold.state is not HoldState.CONVERTED:
-            is_live = hold.state is HoldState.ACTIVE
-            gone = HoldState.RELEASED if is_live else hold.state
-            await hold_store.give_to_orders(tx, {hold_id: order_id}, gone)
-            if is_live:
-                given_up = [hold]
-        cancelled = await store.cancel_tickets(tx, order_id)
-        await offers.put_back(tx, domain.freed(given_up, cancelled))
+        given_up = [] if numbers else await _give_up(tx, order_id, hold_id)
+        await hold_store.lock_order(tx, order_id)
+        tickets = await store.lock_tickets(tx, order_id)
+        cancelled = domain.cancellable(tickets, numbers)
+        await store.move(tx, [ticket.id for ticket in cancelled], TicketState.CANCELLED)
+        returned = domain.freed(given_up, [] if keep_off_sale else cancelled)
+        await offers.put_back(tx, returned)
+        if keep_off_sale:
+            note = f"Kept off sale when tickets of order {order_id} were cancelled."
+            await placement.withdraw(tx, seatings, domain.freed([], cancelled), note)
         await offers.settle(tx, [hold.id for hold in given_up], WaitlistState.CANCELLED)
         return (await store.list_tickets(tx, [order_id])).get(order_id, [])
 
 
+async def block_tickets(database: Database, order_id: str, *, is_blocked: bool) -> list[Ticket]:
+    """Keep an order's tickets out, or let them in again. Twice is the same as once."""
+    async with database.begin() as tx:
+        await hold_store.lock_order(tx, order_id)
+        await store.block(tx, order_id, is_blocked=is_blocked)
+        return (await store.list_tickets(tx, [order_id])).get(order_id, [])
+
+
+async def rename_ticket(
+    database: Database, order_id: str, ticket_id: str, holder_name: str
+) -> Ticket:
+    """Correct the name on a ticket that somebody would be let in with.
+
+    Raises:
+        TicketNotFound, TicketNotValid, TicketAdmitted: nobody would.
+    """
+    async with database.begin() as tx:
+        found = await store.lock_ticket(tx, order_id, ticket_id)
+        ticket = domain.usable(found, event_is_cancelled=await _is_called_off(tx, found))
+        await store.rename(tx, ticket.id, holder_name)
+    return replace(ticket, holder_name=holder_name)
+
+
+async def transfer_ticket(
+    database: Database, order_id: str, ticket_id: str, holder_name: str, holder_email: str
+) -> Ticket:
+    """Give a ticket to somebody else, who is mailed its successor. Twice is the same as once.
+
+    The order's hold is locked, so that who cancels or blocks the order's tickets finds all of
+    them; and the ticket, so that no door accepts it meanwhile.
+
+    Raises:
+        TicketNotFound, TicketNotValid, TicketAdmitted: nobody would be let in with it; or it was
+            given to another.
+    """
+    async with database.begin() as tx:
+        await hold_store.lock_order(tx, order_id)
+        found = await store.lock_ticket(tx, order_id, ticket_id)
+        if found and found.state is TicketState.TRANSFERRED:
+            earlier = await store.get_successor(tx, found)
+            if (earlier.holder_name, earlier.holder_email) == (holder_name, holder_email):
+                return earlier
+        ticket = domain.usable(found, event_is_cancelled=await _is_called_off(tx, found))
+        successor = domain.succeed(
+            ticket, new_id("tkt"), new_code(CODE_LENGTH), holder_name, holder_email
+        )
+        await store.move(tx, [ticket.id], TicketState.TRANSFERRED)
+        successor = await store.insert_successor(tx, successor)
+        await outbox.add(tx, _announcement(successor))
+    return successor
+
+
 async def list_tickets(database: Database, order_id: str) -> list[Ticket]:
-    """An order's tickets, in the order they were issued."""
+    """An order's tickets by number, each followed by those that took its place."""
     async with database.begin() as tx:
         return (await store.list_tickets(tx, [order_id])).get(order_id, [])
 
@@ -98,9 +161,8 @@ async def check_in(
     """Show a ticket at the door: accepted once, and every scan of a known ticket is noted."""
     async with database.begin() as tx:
         await once.claim(tx)
-        ticket = await store.lock_ticket(tx, organizer_id, ticket_code.strip().upper())
-        event = await catalog_store.get_event(tx, ticket.event_id) if ticket else None
-        is_cancelled = event is not None and event.state is EventState.CANCELLED
+        ticket = await store.lock_shown(tx, organizer_id, ticket_code.strip().upper())
+        is_cancelled = await _is_called_off(tx, ticket)
         rejection = domain.judge(ticket, event_id=event_id, event_is_cancelled=is_cancelled)
         if ticket is None:
             return await once.record(tx, CheckIn(rejection, None, clock.now()))
@@ -122,7 +184,24 @@ async def statistics(database: Database, event_id: str) -> Statistics:
             time_zone=event.time_zone,
             ticket_types=await store.count_by_ticket_type(tx, event_id),
             days=await store.count_by_day(tx, event_id, event.time_zone),
+            holds=await store.count_holds(tx, event_id),
         )
+
+
+async def _is_called_off(tx: Transaction, ticket: Ticket | None) -> bool:
+    event = await catalog_store.get_event(tx, ticket.event_id) if ticket else None
+    return event is not None and event.state is EventState.CANCELLED
+
+
+async def _give_up(tx: Transaction, order_id: str, hold_id: str) -> list[Hold]:
+    """Give a hold that has no tickets to an order, to be none; answers it if it was live."""
+    hold = (await hold_store.lock_holds(tx, [hold_id])).get(hold_id)
+    if hold is None or hold.order_id is not None or hold.state is HoldState.CONVERTED:
+        return []
+    is_live = hold.state is HoldState.ACTIVE
+    gone = HoldState.RELEASED if is_live else hold.state
+    await hold_store.give_to_orders(tx, {hold_id: order_id}, gone)
+    return [hold] if is_live else []
 
 
 async def _lock_holds(
@@ -205,3 +284,12 @@ def _rows(hold: Hold, event: Event, order: Order) -> list[dict[str, object]]:
         }
         for number, (item, seat) in enumerate(places, start=1)
     ]
+
+
+def _announcement(ticket: Ticket) -> messages_pb2.TicketTransferred:
+    return messages_pb2.TicketTransferred(
+        ticket_id=ticket.id,
+        order_id=ticket.order_id,
+        event_id=ticket.event_id,
+        organizer_id=ticket.organizer_id,
+    )

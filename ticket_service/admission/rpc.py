@@ -27,6 +27,7 @@ class Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
 
     def __init__(self, database: Database, seatings: Seatings, offers: Offers) -> None:
         self._database = database
+        self._seatings = seatings
         self._offers = offers
 
         async def issue(_all: str, orders: Sequence[Order]) -> Sequence[list[Ticket] | Exception]:
@@ -65,9 +66,43 @@ class Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
         self, request: ticket_service_pb2.CancelTicketsRequest, _context: Context
     ) -> ticket_service_pb2.CancelTicketsResponse:
         found = await operations.cancel_tickets(
-            self._database, self._offers, request.order_id, request.hold_id
+            self._database,
+            self._seatings,
+            self._offers,
+            request.order_id,
+            request.hold_id,
+            frozenset(request.numbers),
+            keep_off_sale=request.keep_off_sale,
         )
         return ticket_service_pb2.CancelTicketsResponse(tickets=[ticket_proto(t) for t in found])
+
+    async def BlockTickets(
+        self, request: ticket_service_pb2.BlockTicketsRequest, _context: Context
+    ) -> ticket_service_pb2.BlockTicketsResponse:
+        found = await operations.block_tickets(
+            self._database, request.order_id, is_blocked=request.is_blocked
+        )
+        return ticket_service_pb2.BlockTicketsResponse(tickets=[ticket_proto(t) for t in found])
+
+    async def RenameTicket(
+        self, request: ticket_service_pb2.RenameTicketRequest, _context: Context
+    ) -> ticket_pb2.Ticket:
+        renamed = await operations.rename_ticket(
+            self._database, request.order_id, request.ticket_id, request.holder_name
+        )
+        return ticket_proto(renamed)
+
+    async def TransferTicket(
+        self, request: ticket_service_pb2.TransferTicketRequest, _context: Context
+    ) -> ticket_pb2.Ticket:
+        successor = await operations.transfer_ticket(
+            self._database,
+            request.order_id,
+            request.ticket_id,
+            request.holder_name,
+            request.holder_email,
+        )
+        return ticket_proto(successor)
 
     async def GetEventStatistics(
         self, request: ticket_service_pb2.GetEventStatisticsRequest, _context: Context
@@ -87,6 +122,7 @@ class Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
                 ticket_service_pb2.DayStatistics(date=date, admitted=admitted)
                 for date, admitted in found.days
             ],
+            holds=found.holds,
         )
 
 
@@ -104,6 +140,9 @@ def ticket_proto(ticket: Ticket) -> ticket_pb2.Ticket:
         issued_at=clock.to_timestamp(ticket.issued_at),
         admitted_at=clock.to_timestamp(ticket.admitted_at),
         seat=seat_proto(ticket.seat) if ticket.seat else None,
+        number=ticket.number,
+        holder_email=ticket.holder_email,
+        is_blocked=ticket.is_blocked,
     )
 
 

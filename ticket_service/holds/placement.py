@@ -18,6 +18,7 @@ from ticket_service.holds.domain import EventNotOnSale, Hold, HoldRequest, NewHo
 from ticket_service.seating.seatings import Seatings
 from ticket_service.stock import store as stock_store
 from ticket_service.stock.domain import Freed
+from ticket_service.venues.domain import BlockReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +84,19 @@ async def put_back(tx: Transaction, seatings: Seatings, freed: Freed) -> None:
         seating = await seatings.lock(tx, event_id)
         assert seating is not None, event_id
         seating.give_back(freed.seat_ids[event_id])
+        await seatings.save(tx, seating)
+
+
+async def withdraw(tx: Transaction, seatings: Seatings, freed: Freed, note: str) -> None:
+    """Keep what was sold, and is no longer, off sale: the stock shrinks, seats are the house's."""
+    if not freed.quantities:
+        return
+    shelf = await stock_store.lock_shelves(tx, freed.quantities)
+    for ticket_type_id, quantity in freed.quantities.items():
+        shelf.withdraw(ticket_type_id, quantity)
+    await stock_store.save(tx, shelf)
+    for event_id in sorted(freed.seat_ids):
+        seating = await seatings.lock(tx, event_id)
+        assert seating is not None, event_id
+        seating.withdraw(freed.seat_ids[event_id], BlockReason.HOUSE, note)
         await seatings.save(tx, seating)

@@ -120,6 +120,12 @@ async def lock_holds(tx: Transaction, hold_ids: Collection[str]) -> dict[str, Ho
     return {hold.id: hold for hold in await _holds(tx, rows)}
 
 
+async def lock_order(tx: Transaction, order_id: str) -> None:
+    """Lock the hold that became an order's tickets: who adds or moves one of them has it."""
+    of_order = select(holds.c.id).where(holds.c.order_id == order_id)
+    await tx.execute(of_order.with_for_update(key_share=True))
+
+
 async def move(tx: Transaction, hold_ids: Collection[str], state: HoldState) -> None:
     """Move locked holds to another state."""
     changed = update(holds).where(holds.c.id == func.any(_IDS)).values(state=state)

@@ -160,6 +160,12 @@ class Seating:
             change = self.changes.get(position)
             self._set(position, SeatState.SOLD, change.hold_id if change else None)
 
+    def withdraw(self, seat_ids: Iterable[str], reason: BlockReason, note: str = "") -> None:
+        """Block seats that were sold, and whose tickets are cancelled."""
+        for position in [self._at(seat_id) for seat_id in seat_ids]:
+            assert self._states[position] == _SOLD, self.plan.seat_ids[position]
+            self._set(position, SeatState.BLOCKED, reason=reason, note=note)
+
     def block(self, seat_ids: Sequence[str], reason: BlockReason, note: str = "") -> Counter[str]:
         """Take seats off sale: all of them, or none. Those that are blocked get the new reason.
 
@@ -254,7 +260,8 @@ _STATE = {letter: state for state, letter in _LETTER.items()}
 _AVAILABLE = _LETTER[SeatState.AVAILABLE]
 _HELD = _LETTER[SeatState.HELD]
 _BLOCKED = _LETTER[SeatState.BLOCKED]
-_OWNED = (_HELD, _LETTER[SeatState.SOLD])
+_SOLD = _LETTER[SeatState.SOLD]
+_OWNED = (_HELD, _SOLD)
 
 
 @lru_cache(maxsize=256)

@@ -31,7 +31,7 @@ class Stock:
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """What goes back on sale: tickets by ticket type, seats by event."""
+    """What nobody has any more: tickets by ticket type, seats by event."""
 
     quantities: Mapping[str, int] = field(default_factory=dict)
     seat_ids: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Freed:
 class Shelf:
     """Some ticket types of an event and their quotas, to take from: a working copy.
 
-    `taken` and `taken_of_quotas` are what the database must be told.
+    What was `taken` and `withdrawn`, also of quotas, is what the database must be told.
     """
 
     def __init__(
@@ -56,6 +56,8 @@ class Shelf:
         self._quotas_of = quotas_of or {}
         self.taken: Counter[str] = Counter()
         self.taken_of_quotas: Counter[str] = Counter()
+        self.withdrawn: Counter[str] = Counter()
+        self.withdrawn_of_quotas: Counter[str] = Counter()
 
     def stock(self, ticket_type_id: str) -> Stock | None:
         """The ticket type as it is, or None if it is not of this event."""
@@ -81,3 +83,9 @@ class Shelf:
         for quota in self._quotas_of.get(ticket_type_id, ()):
             self._quotas[quota] -= quantity
             self.taken_of_quotas[quota] += quantity
+
+    def withdraw(self, ticket_type_id: str, quantity: int) -> None:
+        """Make tickets that were sold, and came back, part of no stock: what is left stays."""
+        self.withdrawn[ticket_type_id] += quantity
+        for quota in self._quotas_of.get(ticket_type_id, ()):
+            self.withdrawn_of_quotas[quota] += quantity

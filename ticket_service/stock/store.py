@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Integer, Row, Select, Table, Text, bindparam, func, select, update
+from sqlalchemy import Column, Integer, Row, Select, Text, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from kit.database import Transaction, signal
@@ -54,9 +54,14 @@ async def lock_shelves(tx: Transaction, ticket_type_ids: Collection[str]) -> She
 
 
 async def save(tx: Transaction, shelf: Shelf) -> None:
-    """Take what was taken from the shelf. The CHECKs refuse what is not there."""
+    """Take what was taken from the shelf, and off its size what was withdrawn.
+
+    The CHECKs refuse what is not there.
+    """
     await _subtract(tx, _SUBTRACT_TYPES, shelf.taken)
     await _subtract(tx, _SUBTRACT_QUOTAS, shelf.taken_of_quotas)
+    await _subtract(tx, _SHRINK_TYPES, shelf.withdrawn)
+    await _subtract(tx, _SHRINK_QUOTAS, shelf.withdrawn_of_quotas)
 
 
 async def _lock(tx: Transaction, query: Select[Any], values: Mapping[str, Any]) -> Shelf:
@@ -74,21 +79,26 @@ async def _lock(tx: Transaction, query: Select[Any], values: Mapping[str, Any]) 
     return Shelf(stocks, {row.id: row.remaining for row in found}, quotas_of)
 
 
-def _subtracting(table: Table) -> Any:
+def _subtracting(column: Column[Any]) -> Any:
+    """Takes quantities off a column of some rows, by their ids."""
     given = (
         func.unnest(_IDS, bindparam("quantities", type_=ARRAY(Integer)))
         .table_valued("id", "quantity")
         .render_derived(name="given")
     )
-    return (
-        update(table)
-        .where(table.c.id == given.c.id)
-        .values(remaining=table.c.remaining - given.c.quantity)
-    )
+    subtracted = {column.name: column - given.c.quantity}
+    return update(column.table).where(column.table.c.id == given.c.id).values(subtracted)
 
 
-_SUBTRACT_TYPES = _subtracting(ticket_types)
-_SUBTRACT_QUOTAS = _subtracting(quotas)
+_SUBTRACT_TYPES = _subtracting(ticket_types.c.remaining)
+_SUBTRACT_QUOTAS = _subtracting(quotas.c.remaining)
+# Their size is an admin's, who may be changing it: see `If-Match`.
+_SHRINK_TYPES = _subtracting(ticket_types.c.total_stock).values(
+    version=ticket_types.c.version + 1, updated_at=func.now()
+)
+_SHRINK_QUOTAS = _subtracting(quotas.c.size).values(
+    version=quotas.c.version + 1, updated_at=func.now()
+)
 
 
 async def _subtract(tx: Transaction, statement: Any, quantities: Mapping[str, int]) -> None:
