@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from kit.errors import FailedPrecondition, InvalidArgument, Unavailable
 from payment_service.orders.domain import ForbiddenTransition, Fulfilment, Order, OrderState
+from payment_service.refunds.domain import RefundReport
 
 
 class PaymentProviderUnavailable(Unavailable):
@@ -92,11 +93,11 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A verified webhook: Stripe's event id and type, and the PaymentIntent if it is about one."""
+    """A verified webhook: Stripe's event id and type, and what it is about, if that concerns us."""
 
     id: str
     type: str
-    intent: Intent | None
+    about: Intent | RefundReport | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,27 +124,6 @@ class Payment:
     @property
     def is_open(self) -> bool:
         return bool(TRANSITIONS[self.state])
-
-
-class RefundState(StrEnum):
-    """Where a refund is in its life."""
-
-    CREATED = "CREATED"
-    PENDING = "PENDING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-
-
-@dataclass(frozen=True, slots=True)
-class Refund:
-    """All of a charge, on its way back."""
-
-    id: str
-    key_number: int
-
-    @property
-    def idempotency_key(self) -> str:
-        return f"{self.id}-{self.key_number}"
 
 
 class Step(StrEnum):

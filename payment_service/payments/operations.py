@@ -15,14 +15,18 @@ from kit import delivery, outbox, telemetry
 from kit.clock import now, to_timestamp
 from kit.database import Database, DatabaseUnavailable, Transaction
 from kit.errors import TesseraError
-from kit.ids import new_id
 from kit.proto_money import to_proto
+from payment_service.ledger import postings
+from payment_service.ledger import store as ledger
 from payment_service.orders import store as orders
 from payment_service.orders.domain import Fulfilment, Order, OrderState
 from payment_service.orders.store import Claim
 from payment_service.payments import domain, store
 from payment_service.payments.domain import Intent, Payment, PaymentState, Step
 from payment_service.payments.provider import PaymentProvider
+from payment_service.refunds import opening
+from payment_service.refunds.domain import RefundReport
+from payment_service.refunds.observing import observe_refund
 from payment_service.tickets_client import TicketsClient, TicketsRefused
 
 LEASE = timedelta(seconds=30)  # two calls to Stripe that time out; after a crash, the wait
@@ -69,8 +73,13 @@ async def receive_webhook(
     """
     report = provider.verify(payload, signature)
     async with database.begin() as tx:
-        if await store.add_webhook(tx, report.id, report.type, payload) and report.intent:
-            await _observe(tx, report.intent)
+        if not await store.add_webhook(tx, report.id, report.type, payload):
+            return
+        match report.about:
+            case Intent():
+                await _observe(tx, report.about)
+            case RefundReport():
+                await observe_refund(tx, report.about)
 
 
 class Settler:
@@ -190,7 +199,7 @@ async def _take(
         case Step.VOID:
             await _void(database, provider, payment)
         case Step.REFUND:
-            await _refund(database, provider, payment)
+            await _refund(database, payment)
 
 
 async def _issue(database: Database, tickets: TicketsClient, order: Order) -> None:
@@ -290,24 +299,17 @@ async def _void(database: Database, provider: PaymentProvider, payment: Payment)
         await _observe(tx, intent, settling=True)
 
 
-async def _refund(database: Database, provider: PaymentProvider, payment: Payment) -> None:
-    assert payment.provider_id, "what was charged has the provider's id"
+async def _refund(database: Database, payment: Payment) -> None:
+    """A charge that no order keeps goes back: the refund's worker sees to it."""
     async with database.begin() as tx:
-        refund = await store.open_refund(tx, new_id("ref"), payment)
-    try:
-        provider_id, state = await provider.refund(refund, payment.provider_id)
-    except domain.PaymentProviderUnavailable as error:
-        if error.key_is_spent:
-            async with database.begin() as tx:
-                await store.update_refund(tx, refund.id, key_number=refund.key_number + 1)
-        raise
-    async with database.begin() as tx:
-        await _lock(tx, payment.order_id)
+        order = await _lock(tx, payment.order_id)
         current = await store.lock_payment(tx, payment.id)
-        if current and current.is_open:
-            await store.update_refund(tx, refund.id, provider_id=provider_id, state=state)
-            succeeded = domain.move(current, PaymentState.SUCCEEDED)
-            await store.update_payment(tx, payment.id, state=succeeded)
+        if current is None or not current.is_open:
+            return
+        state = domain.move(current, PaymentState.SUCCEEDED)
+        await store.update_payment(tx, payment.id, state=state)
+        await ledger.book(tx, postings.charge_of_nobody(order, payment))
+        await opening.return_charge(tx, order, payment)
 
 
 async def _take_back(database: Database, tickets: TicketsClient, order: Order) -> None:

@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from payment_service.payments.domain import Intent, Payment, Refund, RefundState, Report
+from payment_service.payments.domain import Intent, Payment, Report
+from payment_service.refunds.domain import Refund, RefundReport
 
 
 class PaymentProvider(Protocol):
@@ -30,8 +31,11 @@ class PaymentProvider(Protocol):
     async def cancel(self, provider_id: str) -> Intent:
         """Void the payment, unless it was charged before: the answer says which."""
 
-    async def refund(self, refund: Refund, provider_id: str) -> tuple[str, RefundState]:
-        """Give all of a charge back, once; answers the provider's id for it, and its state."""
+    async def refund(self, refund: Refund, provider_id: str) -> RefundReport:
+        """Give the refund's amount of a charge back, once; answers how that stands."""
+
+    async def retrieve_refund(self, provider_id: str) -> RefundReport:
+        """How a refund stands."""
 
     def verify(self, payload: bytes, signature: str) -> Report:
         """Read a webhook, or raise InvalidSignature."""

@@ -1,4 +1,4 @@
-"""Every SQL statement about payments, refunds and webhooks."""
+"""Every SQL statement about payments and webhooks."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kit.database import Transaction
-from payment_service.payments.domain import Payment, PaymentState, Refund, RefundState
-from payment_service.tables import payments, refunds, webhooks
+from payment_service.payments.domain import Payment, PaymentState
+from payment_service.tables import payments, webhooks
 
 
 async def insert_payment(
@@ -52,26 +52,6 @@ async def add_webhook(tx: Transaction, webhook_id: str, kind: str, payload: byte
     kept = upsert(webhooks).values(id=webhook_id, type=kind, payload=payload)
     first = kept.on_conflict_do_nothing().returning(webhooks.c.id)
     return (await tx.execute(first)).first() is not None
-
-
-async def open_refund(tx: Transaction, refund_id: str, payment: Payment) -> Refund:
-    """The payment's refund, which is stored before the provider is asked."""
-    made = upsert(refunds).values(
-        id=refund_id,
-        payment_id=payment.id,
-        event_id=payment.event_id,
-        state=RefundState.CREATED,
-        currency_code=payment.currency_code,
-        amount_minor=payment.amount_minor,
-    )
-    await tx.execute(made.on_conflict_do_nothing(index_elements=["payment_id"]))
-    query = select(refunds.c.id, refunds.c.key_number).where(refunds.c.payment_id == payment.id)
-    return Refund(*(await tx.execute(query)).one())
-
-
-async def update_refund(tx: Transaction, refund_id: str, **values: Any) -> None:
-    """Change columns of a refund."""
-    await tx.execute(update(refunds).where(refunds.c.id == refund_id).values(values))
 
 
 async def forget_webhooks(tx: Transaction, days: int) -> None:

@@ -1,6 +1,7 @@
 """Stripe: the only file that imports `stripe`."""
 
 import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import stripe
@@ -14,11 +15,10 @@ from payment_service.payments.domain import (
     Payment,
     PaymentProviderUnavailable,
     PaymentRefused,
-    Refund,
-    RefundState,
     Report,
     UnchargeableAmount,
 )
+from payment_service.refunds.domain import Refund, RefundReport
 
 TIMEOUT_S = 10
 SIGNATURE_TOLERANCE_S = 300
@@ -37,7 +37,7 @@ _THREE_DECIMALS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 
 # https://docs.stripe.com/error-codes: refusals that pass when the other request is through.
 _PASSING = frozenset({"lock_timeout", "idempotency_key_in_use"})
-_NO_REFUND = frozenset({"failed", "canceled"})  # tried, and the money is still here
+PAGE_SIZE, MAX_PAGES = 100, 20
 
 
 class StripeProvider:
@@ -107,29 +107,41 @@ class StripeProvider:
                 raise
             return await self.retrieve(provider_id)
 
-    async def refund(self, refund: Refund, provider_id: str) -> tuple[str, RefundState]:
-        about = {"refund_id": refund.id}
-        found = await _call(self._client.v1.refunds.list_async({"payment_intent": provider_id}))
-        # An earlier attempt may have had its effect, whatever was heard of it.
-        made = next(
-            (
-                old
-                for old in found.data
-                if old.to_dict()["metadata"] == about and old.status not in _NO_REFUND
-            ),
-            None,
-        )
-        if made is None:
-            made = await _call(
-                self._client.v1.refunds.create_async(
-                    params={"payment_intent": provider_id, "metadata": about},
-                    options={"idempotency_key": refund.idempotency_key},
-                )
+    async def refund(self, refund: Refund, provider_id: str) -> RefundReport:
+        if refund.may_be_known:
+            async for old in self._refunds_of(provider_id):
+                report = _read_refund(old.to_dict())
+                if report.refund_id == refund.id:
+                    return report
+        made = await _call(
+            self._client.v1.refunds.create_async(
+                params={
+                    "payment_intent": provider_id,
+                    "amount": stripe_amount(refund.currency_code, refund.amount_minor),
+                    "metadata": {"refund_id": refund.id},
+                },
+                options={"idempotency_key": refund.idempotency_key},
             )
-        if made.status in _NO_REFUND:
-            raise PaymentProviderUnavailable("The refund failed.", key_is_spent=True)
-        is_through = made.status == "succeeded"
-        return made.id, RefundState.SUCCEEDED if is_through else RefundState.PENDING
+        )
+        return _read_refund(made.to_dict())
+
+    async def retrieve_refund(self, provider_id: str) -> RefundReport:
+        found = await _call(self._client.v1.refunds.retrieve_async(provider_id))
+        return _read_refund(found.to_dict())
+
+    async def _refunds_of(self, provider_id: str) -> AsyncIterator[Any]:
+        """All refunds of a charge, page by page."""
+        params: stripe.params.RefundListParams = {
+            "payment_intent": provider_id,
+            "limit": PAGE_SIZE,
+        }
+        for _ in range(MAX_PAGES):
+            page = await _call(self._client.v1.refunds.list_async(params))
+            for found in page.data:
+                yield found
+            if not page.has_more:
+                return
+            params["starting_after"] = page.data[-1].id
 
     def verify(self, payload: bytes, signature: str) -> Report:
         try:
@@ -138,8 +150,8 @@ class StripeProvider:
             )
             event = json.loads(payload)
             about = event["data"]["object"]
-            is_intent = about.get("object") == "payment_intent"
-            return Report(event["id"], event["type"], _read(about) if is_intent else None)
+            read = _READERS.get(about.get("object"), _ignore)
+            return Report(event["id"], event["type"], read(about))
         except (stripe.SignatureVerificationError, ValueError, KeyError, TypeError) as error:
             raise InvalidSignature from error
 
@@ -173,6 +185,34 @@ def _read(intent: dict[str, Any]) -> Intent:
         client_secret=intent.get("client_secret") or "",
         decline_code=failure.get("decline_code") or failure.get("code") or "",
     )
+
+
+def _read_refund(refund: dict[str, Any]) -> RefundReport:
+    currency_code = refund["currency"].upper()
+    return RefundReport(
+        provider_id=refund["id"],
+        refund_id=(refund.get("metadata") or {}).get("refund_id", ""),
+        payment_provider_id=refund.get("payment_intent") or "",
+        status=refund["status"],
+        currency_code=currency_code,
+        amount_minor=minor_amount(currency_code, refund["amount"]),
+        failure_reason=refund.get("failure_reason") or "",
+    )
+
+
+def _ignore(_: dict[str, Any]) -> None:
+    return None
+
+
+_READERS: Mapping[str, Callable[[dict[str, Any]], Intent | RefundReport | None]] = {
+    "payment_intent": _read,
+    "refund": _read_refund,
+}
+
+
+def minor_amount(currency_code: str, amount: int) -> int:
+    """An amount as Stripe counts it, in minor units."""
+    return amount // 100 if currency_code in _TWO_MORE_DECIMALS else amount
 
 
 def stripe_amount(currency_code: str, minor: int) -> int:

@@ -1,0 +1,1 @@
+"""Refunds: tickets that are taken back, and money on its way back."""

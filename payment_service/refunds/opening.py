@@ -1,0 +1,144 @@
+"""Deciding a refund, in somebody's transaction: it is reserved and stored, and a worker follows.
+
+Orders are locked before payments, by everyone; the functions here lock both, again if need be.
+"""
+
+from tessera.payment.v1 import messages_pb2
+
+from kit import outbox
+from kit.database import Transaction
+from kit.ids import new_id
+from payment_service.ledger import postings
+from payment_service.orders import store as orders
+from payment_service.orders.domain import Fulfilment, Order, OrderState
+from payment_service.payments.domain import Payment
+from payment_service.refunds import domain, store
+from payment_service.refunds.domain import Plan, Refund, RefundOrigin, RefundState
+
+
+async def return_charge(tx: Transaction, order: Order, payment: Payment) -> Refund | None:
+    """Give back what is left of a charge that no order keeps, and that is booked so.
+
+    None: it has gone back already.
+    """
+    await _lock(tx, order.id)
+    left = await store.get_left(tx, payment.id)
+    if not left:
+        return None
+    plan = Plan(left, domain.unallocated(left))
+    return await open_refund(tx, order, payment.id, plan, RefundOrigin.AUTOMATIC)
+
+
+async def cancel_paid_order(
+    tx: Transaction,
+    order: Order,
+    payment: Payment | None,
+    *,
+    origin: RefundOrigin,
+    fee_minor: int = 0,
+    operation_id: str | None = None,
+    reason: str = "",
+) -> Refund | None:
+    """Cancel a paid order with its tickets, and give back what is left of its money, less a fee.
+
+    `payment` is the one that the order keeps; a free order has none. None: it is not paid (any
+    more), so there is nothing to do.
+
+    Raises:
+        OrderDisputed: the customer's bank has the money, unless the event is cancelled anyway.
+    """
+    locked = await _lock(tx, order.id)
+    if locked.state is not OrderState.PAID:
+        return None
+    known = await store.list_refunds(tx, order.id)
+    valid = valid_numbers(locked, known)
+    stand = domain.position([], [])
+    if payment is not None:
+        await store.get_left(tx, payment.id)
+        stand = kept_position(locked, payment.id, known)
+    plan = domain.plan_all(order.currency_code, stand, valid, fee_minor=fee_minor)
+    return await open_refund(
+        tx,
+        locked,
+        payment.id if payment else None,
+        plan,
+        origin,
+        operation_id=operation_id,
+        reason=reason,
+    )
+
+
+async def open_refund(
+    tx: Transaction,
+    order: Order,
+    payment_id: str | None,
+    plan: Plan,
+    origin: RefundOrigin,
+    *,
+    operation_id: str | None = None,
+    reason: str = "",
+    keep_off_sale: bool = False,
+) -> Refund:
+    """Reserve and store what was planned for a locked order, whose payment is locked too.
+
+    The order is cancelled once none of its tickets is left.
+    """
+    refund = Refund(
+        id=new_id("ref"),
+        order_id=order.id,
+        payment_id=payment_id,
+        event_id=order.event_id,
+        state=RefundState.CREATED,
+        origin=origin,
+        currency_code=order.currency_code,
+        amount_minor=plan.amount_minor,
+        allocation=plan.allocation,
+        ticket_numbers=plan.ticket_numbers,
+        keep_off_sale=keep_off_sale,
+        tickets_cancelled=not plan.ticket_numbers,
+        reason=reason,
+        operation_id=operation_id,
+    )
+    if payment_id and plan.amount_minor:
+        await store.reserve(tx, payment_id, plan.amount_minor)
+    known = await store.list_refunds(tx, order.id)
+    await store.insert_refund(tx, refund)
+    if order.state is OrderState.PAID and not valid_numbers(order, [*known, refund]):
+        is_called_off = origin is RefundOrigin.EVENT_CANCELLED
+        await cancel_order(tx, order, "EVENT_CANCELLED" if is_called_off else "CANCELLED")
+    return refund
+
+
+async def cancel_order(tx: Transaction, order: Order, reason: str) -> None:
+    """A locked, paid order ends, and everybody is told. Somebody else takes its tickets back."""
+    await orders.move_order(tx, order, OrderState.CANCELLED, cancel_reason=reason)
+    await orders.set_fulfilment(tx, order.id, Fulfilment.TAKEN_BACK)
+    await outbox.add(
+        tx,
+        messages_pb2.OrderCancelled(
+            order_id=order.id,
+            event_id=order.event_id,
+            organizer_id=order.organizer_id,
+            reason=reason,
+        ),
+    )
+
+
+def kept_position(order: Order, payment_id: str, known: list[Refund]) -> dict[tuple[str, str], int]:
+    """How the accounts of an order stand that keeps this payment."""
+    charged = postings.charge_of_order(order, payment_id).entries
+    return domain.position(charged, [each for each in known if each.payment_id == payment_id])
+
+
+def valid_numbers(order: Order, known: list[Refund]) -> set[int]:
+    """The numbers of an order's tickets that no refund cancels."""
+    if order.state is not OrderState.PAID:
+        return set()
+    count = sum(line.quantity for line in order.lines)
+    return set(range(1, count + 1)) - domain.cancelled_numbers(known)
+
+
+async def _lock(tx: Transaction, order_id: str) -> Order:
+    order = await orders.get_order(tx, order_id, lock=True)
+    assert order is not None, "orders are never deleted"
+    return order

@@ -1,0 +1,161 @@
+"""Every SQL statement about refunds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select, update
+
+from kit.database import Transaction, signal
+from payment_service.refunds.domain import Refund, RefundOrigin, RefundState, Share
+from payment_service.tables import payments, refunds
+
+DUE = "refunds"  # the signal that a refund needs attention
+
+
+async def insert_refund(tx: Transaction, refund: Refund, *, is_due: bool = True) -> None:
+    """A new refund, that its worker takes up once this transaction has committed."""
+    await tx.execute(
+        insert(refunds).values(
+            id=refund.id,
+            order_id=refund.order_id,
+            payment_id=refund.payment_id,
+            event_id=refund.event_id,
+            state=refund.state,
+            origin=refund.origin,
+            currency_code=refund.currency_code,
+            amount_minor=refund.amount_minor,
+            reason=refund.reason,
+            ticket_numbers=list(refund.ticket_numbers),
+            keep_off_sale=refund.keep_off_sale,
+            tickets_cancelled=refund.tickets_cancelled,
+            allocation=[list(share) for share in refund.allocation],
+            failure_reason=refund.failure_reason,
+            operation_id=refund.operation_id,
+            provider_id=refund.provider_id,
+            next_attempt_at=func.now() if is_due else None,
+        )
+    )
+    if is_due:
+        signal(tx, DUE)
+
+
+async def reserve(tx: Transaction, payment_id: str, minor: int) -> None:
+    """Take an amount of what is left of a locked payment, or give it back if it is negative.
+
+    The table's CHECK refuses what is more than there is.
+    """
+    more = payments.c.refunded_minor + minor
+    await tx.execute(
+        update(payments).where(payments.c.id == payment_id).values(refunded_minor=more)
+    )
+
+
+async def get_left(tx: Transaction, payment_id: str) -> int:
+    """What of a payment no refund takes; its row is locked until the transaction ends."""
+    query = select(payments.c.amount_minor - payments.c.refunded_minor)
+    locked = query.where(payments.c.id == payment_id).with_for_update()
+    left: int = (await tx.execute(locked)).scalar_one()
+    return left
+
+
+async def get_refund(tx: Transaction, refund_id: str, *, lock: bool = False) -> Refund | None:
+    """One refund; locked if asked. Its order is locked first, by everyone."""
+    query = select(refunds).where(refunds.c.id == refund_id)
+    row = (await tx.execute(query.with_for_update() if lock else query)).first()
+    return _refund(row) if row else None
+
+
+async def find_refund(tx: Transaction, provider_id: str) -> Refund | None:
+    """A refund by what the provider calls it."""
+    query = select(refunds).where(refunds.c.provider_id == provider_id)
+    row = (await tx.execute(query)).first()
+    return _refund(row) if row else None
+
+
+async def list_refunds(tx: Transaction, order_id: str) -> list[Refund]:
+    """An order's refunds, oldest first."""
+    query = select(refunds).where(refunds.c.order_id == order_id).order_by(refunds.c.id)
+    return [_refund(row) for row in await tx.execute(query)]
+
+
+async def update_refund(tx: Transaction, refund_id: str, **values: Any) -> None:
+    """Change columns of a refund."""
+    await tx.execute(update(refunds).where(refunds.c.id == refund_id).values(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A refund to take up. `attempts` counts the times since it last got on."""
+
+    refund_id: str
+    attempts: int
+    until: datetime  # nobody else takes it up before; after a crash it comes up again then
+
+
+async def claim_due(tx: Transaction, limit: int, lease: timedelta) -> list[Claim]:
+    """Refunds that need attention, longest waiting first."""
+    due = (
+        select(refunds.c.id)
+        .where(refunds.c.next_attempt_at <= func.now())
+        .order_by(refunds.c.next_attempt_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    claimed = (
+        update(refunds)
+        .where(refunds.c.id == due.c.id)
+        .values(next_attempt_at=func.now() + lease, attempts=refunds.c.attempts + 1)
+        .returning(refunds.c.id, refunds.c.attempts, refunds.c.next_attempt_at)
+    )
+    return [Claim(*row) for row in await tx.execute(claimed)]
+
+
+async def next_due_in_s(tx: Transaction) -> float | None:
+    """Seconds until a refund needs attention, by the database's clock; None: none does."""
+    query = select(func.extract("epoch", func.min(refunds.c.next_attempt_at) - func.now()))
+    seconds = (await tx.execute(query)).scalar_one()
+    return None if seconds is None else float(seconds)
+
+
+async def postpone(tx: Transaction, claim: Claim, delay: timedelta | None) -> None:
+    """Leave a claimed refund alone for a while (None: for good), unless it was made due again."""
+    later = None if delay is None else func.now() + delay
+    await tx.execute(
+        update(refunds)
+        .where(refunds.c.id == claim.refund_id, refunds.c.next_attempt_at == claim.until)
+        .values(next_attempt_at=later)
+    )
+
+
+async def make_due(tx: Transaction, refund_ids: Sequence[str]) -> None:
+    """Have refunds taken up as soon as this transaction commits."""
+    now = update(refunds).where(refunds.c.id.in_(refund_ids)).values(next_attempt_at=func.now())
+    await tx.execute(now)
+    signal(tx, DUE)
+
+
+def _refund(row: Row[Any]) -> Refund:
+    return Refund(
+        id=row.id,
+        order_id=row.order_id,
+        payment_id=row.payment_id,
+        event_id=row.event_id,
+        state=RefundState(row.state),
+        origin=RefundOrigin(row.origin),
+        currency_code=row.currency_code,
+        amount_minor=row.amount_minor,
+        allocation=tuple(Share(*share) for share in row.allocation),
+        ticket_numbers=tuple(row.ticket_numbers),
+        keep_off_sale=row.keep_off_sale,
+        tickets_cancelled=row.tickets_cancelled,
+        reason=row.reason,
+        failure_reason=row.failure_reason,
+        operation_id=row.operation_id,
+        provider_id=row.provider_id,
+        key_number=row.key_number,
+        attempts=row.attempts,
+        created_at=row.created_at,
+    )
