@@ -53,7 +53,7 @@ _STOCK = (
         FROM holds JOIN hold_items items ON items.hold_id = holds.id
         LEFT JOIN (
             SELECT hold_id, order_id, ticket_type_id, count(*) AS quantity
-            FROM tickets GROUP BY 1, 2, 3
+            FROM tickets WHERE transfers = 0 GROUP BY 1, 2, 3
         ) issued
              ON issued.hold_id = holds.id AND issued.order_id = holds.order_id
             AND issued.ticket_type_id = items.ticket_type_id
@@ -82,10 +82,30 @@ _STOCK = (
     ),
     Check(
         "I1",
-        "a ticket is admitted once",
+        "a ticket that is given on has one successor, which is it for somebody else",
         """
-        SELECT ticket_id, count(*) FROM check_ins WHERE rejection IS NULL
-        GROUP BY ticket_id HAVING count(*) > 1
+        SELECT coalesce(given.order_id, taken.order_id) AS order_id,
+               coalesce(given.number, taken.number) AS number,
+               array_agg(given.id) AS given, array_agg(taken.id) AS taken
+        FROM (SELECT * FROM tickets WHERE state = 'TRANSFERRED') given
+        FULL JOIN (SELECT * FROM tickets WHERE transfers > 0) taken
+             ON taken.order_id = given.order_id AND taken.number = given.number
+            AND taken.transfers = given.transfers + 1
+        GROUP BY 1, 2, coalesce(given.transfers + 1, taken.transfers)
+        HAVING count(given.id) <> 1 OR count(taken.id) <> 1
+            OR bool_or((given.hold_id, given.ticket_type_id, given.seat_id)
+               IS DISTINCT FROM (taken.hold_id, taken.ticket_type_id, taken.seat_id))
+        """,
+    ),
+    Check(
+        "I1",
+        "a ticket is admitted once, whoever has had it, and not given on after that",
+        """
+        SELECT tickets.order_id, tickets.number, count(*), array_agg(tickets.id) AS tickets
+        FROM check_ins JOIN tickets ON tickets.id = check_ins.ticket_id
+        WHERE check_ins.rejection IS NULL
+        GROUP BY tickets.order_id, tickets.number
+        HAVING count(*) > 1 OR bool_or(tickets.state = 'TRANSFERRED')
         """,
     ),
     Check(

@@ -16,7 +16,8 @@ from tests.support.invariants import broken_invariants
 from ticket_service.tables import metadata
 
 # A database without the service: one event with three tickets and four seats, of which a hold
-# became some, a hold and an offer keep others, and the rest is available or blocked.
+# became some, of which one was given on, a hold and an offer keep others, and the rest is available
+# or blocked.
 _ROWS = """
 INSERT INTO events (id, organizer_id, state, title, description, location, starts_at, ends_at,
                     time_zone, currency_code)
@@ -44,9 +45,10 @@ VALUES ('evt', 0, 'A1', 's', 'A', '1', 1, 0, 0, 'z', false, 'seated', 'SOLD', 's
        ('evt', 2, 'A3', 's', 'A', '3', 1, 2, 0, 'z', false, 'seated', 'AVAILABLE', NULL, NULL),
        ('evt', 3, 'A4', 's', 'A', '4', 1, 3, 0, 'z', false, 'seated', 'BLOCKED', NULL, 'HOUSE');
 INSERT INTO tickets (id, code, state, event_id, organizer_id, ticket_type_id, ticket_type_name,
-                     hold_id, order_id, number, holder_name, seat_id)
-VALUES ('tkt', 'C', 'ISSUED', 'evt', 'org', 'tt', 'n', 'sold', 'ord', 1, 'h', NULL),
-       ('chair', 'D', 'ISSUED', 'evt', 'org', 'seated', 'n', 'sold', 'ord', 2, 'h', 'A1');
+                     hold_id, order_id, number, transfers, holder_name, seat_id)
+VALUES ('given', 'B', 'TRANSFERRED', 'evt', 'org', 'tt', 'n', 'sold', 'ord', 1, 0, 'h', NULL),
+       ('tkt', 'C', 'ISSUED', 'evt', 'org', 'tt', 'n', 'sold', 'ord', 1, 1, 'h', NULL),
+       ('chair', 'D', 'ISSUED', 'evt', 'org', 'seated', 'n', 'sold', 'ord', 2, 0, 'h', 'A1');
 INSERT INTO check_ins (id, ticket_id, event_id, user_id) VALUES ('chk', 'tkt', 'evt', 'usr');
 INSERT INTO waitlist_entries (id, event_id, ticket_type_id, quantity, state, email, full_name,
                               hold_id, offer_expires_at)
@@ -112,6 +114,22 @@ async def test_what_is_in_order_breaks_no_invariant(shared: Database, shared_url
     assert await broken_invariants(shared_url, "ticket") == []
 
 
+async def test_stock_that_went_with_its_tickets_breaks_no_invariant(
+    shared: Database, shared_url: str
+) -> None:
+    await execute(
+        shared,
+        """
+        UPDATE tickets SET state = 'CANCELLED' WHERE state = 'ISSUED';
+        UPDATE ticket_types SET total_stock = total_stock - 1;
+        UPDATE quotas SET size = size - 2;
+        UPDATE event_seats SET state = 'BLOCKED', hold_id = NULL, block_reason = 'HOUSE'
+        WHERE seat_id = 'A1'
+        """,
+    )
+    assert await broken_invariants(shared_url, "ticket") == []
+
+
 _ANOTHER_HOLD = """
 INSERT INTO holds (id, event_id, state, currency_code, expires_at)
 VALUES ('more', 'evt', 'ACTIVE', 'EUR', now() + interval '1 hour');
@@ -138,6 +156,16 @@ SELECT 'two', 'E', state, event_id, organizer_id, ticket_type_id, ticket_type_na
 FROM tickets WHERE id = 'tkt'
 """
 
+_THE_SAME_SUCCESSOR = """
+INSERT INTO tickets (id, code, state, event_id, organizer_id, ticket_type_id, ticket_type_name,
+                     hold_id, order_id, number, transfers, holder_name)
+SELECT 'two', 'E', state, event_id, organizer_id, ticket_type_id, ticket_type_name, hold_id,
+       order_id, number, transfers, 'another'
+FROM tickets WHERE id = 'tkt';
+UPDATE ticket_types SET total_stock = total_stock + 1 WHERE id = 'tt';
+UPDATE quotas SET size = size + 1
+"""
+
 _THE_SAME_SEAT = """
 INSERT INTO tickets (id, code, state, event_id, organizer_id, ticket_type_id, ticket_type_name,
                      hold_id, order_id, number, holder_name, seat_id)
@@ -162,6 +190,11 @@ FROM tickets WHERE id = 'chair'
         ),
         ("DROP INDEX uq_check_ins_accepted", _ANOTHER_ADMISSION, "I1: a ticket is admitted"),
         ("DROP INDEX uq_tickets_order_id_number", _THE_SAME_TICKET, "I1: a converted hold"),
+        (
+            "DROP INDEX uq_tickets_order_id_number",
+            _THE_SAME_SUCCESSOR,
+            "I1: a ticket that is given on",
+        ),
         ("DROP INDEX uq_tickets_event_id_seat_id", _THE_SAME_SEAT, "I1: a sold seat"),
     ],
 )
@@ -190,6 +223,43 @@ async def test_stock_that_is_lost_or_late_is_seen(
 ) -> None:
     await execute(shared, damage)
     await assert_seen(shared_url, seen)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE tickets SET state = 'ISSUED' WHERE id = 'given'",
+        "UPDATE tickets SET state = 'CANCELLED' WHERE id = 'given'",
+        "UPDATE tickets SET state = 'TRANSFERRED' WHERE id = 'tkt'",
+        "UPDATE tickets SET state = 'TRANSFERRED' WHERE id = 'chair'",
+        "UPDATE tickets SET transfers = 2 WHERE id = 'tkt'",
+        "UPDATE tickets SET number = 3 WHERE id = 'tkt'",
+        "UPDATE tickets SET order_id = 'other' WHERE id = 'tkt'",
+        "UPDATE tickets SET hold_id = 'held' WHERE id = 'tkt'",
+        "UPDATE tickets SET ticket_type_id = 'seated' WHERE id = 'tkt'",
+        "UPDATE tickets SET seat_id = 'A3' WHERE id = 'tkt'",
+        "DELETE FROM tickets WHERE id = 'given'",
+    ],
+)
+async def test_a_ticket_that_is_nobodys_or_two_peoples_is_seen(
+    shared: Database, shared_url: str, damage: str
+) -> None:
+    await execute(shared, damage)
+    await assert_seen(shared_url, "I1: a ticket that is given on")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "INSERT INTO check_ins (id, ticket_id, event_id, user_id) VALUES ('c', 'given', 'evt', '')",
+        "UPDATE check_ins SET ticket_id = 'given'",
+    ],
+)
+async def test_who_is_let_in_with_a_ticket_that_is_anothers_is_seen(
+    shared: Database, shared_url: str, damage: str
+) -> None:
+    await execute(shared, damage)
+    await assert_seen(shared_url, "I1: a ticket is admitted")
 
 
 @pytest.mark.parametrize(
