@@ -37,6 +37,18 @@ class InvalidVoucher(InvalidArgument):
     """The voucher contradicts itself."""
 
 
+class EventNotFound(NotFound):
+    """There is no such event."""
+
+
+class TicketTypeNotFound(NotFound):
+    """The event has no such ticket type."""
+
+
+class CurrencyMismatch(InvalidArgument):
+    """The amount must be in the event's currency."""
+
+
 @dataclass(frozen=True, slots=True)
 class Voucher:
     """A code, and what it does. A percentage in millionths, or an amount in minor units, or none.
@@ -66,9 +78,11 @@ class Voucher:
         if self.percentage_ppm and self.amount_minor:
             raise InvalidVoucher.of("amount", "A voucher has a percentage or an amount, not both.")
         if self.ticket_type_ids and not self.event_id:
-            raise InvalidVoucher.of("event_id", "Name the event that the ticket types belong to.")
+            raise InvalidVoucher.of(
+                "ticket_type_ids", "Only a voucher that is for one event names ticket types."
+            )
         if self.valid_from and self.valid_until and self.valid_until <= self.valid_from:
-            raise InvalidVoucher.of("valid_until", "It must end after it starts.")
+            raise InvalidVoucher.of("valid_until", "It must lie after valid_from.")
 
     @property
     def is_limited(self) -> bool:
@@ -76,9 +90,9 @@ class Voucher:
         limits = (self.max_redemptions, self.max_per_customer, self.max_per_event)
         return any(limit is not None for limit in limits)
 
-    def is_for(self, ticket_type_id: str) -> bool:
-        """Whether it is for tickets of this type, as long as they are not hidden."""
-        return not self.ticket_type_ids or ticket_type_id in self.ticket_type_ids
+    def is_for(self, ticket_type_id: str, *, is_hidden: bool = False) -> bool:
+        """Whether it is for tickets of this type. Hidden ones it must name."""
+        return ticket_type_id in self.ticket_type_ids or not (self.ticket_type_ids or is_hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +112,19 @@ class VoucherUse:
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """How many orders use a voucher: in all, of one customer, and for one event."""
+    """How many orders use a voucher: in all, for one event, and of one customer if one is known."""
 
     in_all: int
-    of_customer: int
     for_event: int
+    of_customer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A voucher, and how many orders use it."""
+
+    voucher: Voucher
+    redeemed: int
 
 
 def normal_code(code: str) -> str:
@@ -138,9 +160,9 @@ def check_ticket_types(voucher: Voucher, use: VoucherUse) -> None:
         VoucherNotApplicable: it is for none of them.
         VoucherRequired: hidden ones are among them that it does not open.
     """
-    if not any(voucher.is_for(ticket_type_id) for ticket_type_id in use.ticket_type_ids):
-        raise VoucherNotApplicable("The voucher is for other ticket types.")
     check_opened(use.hidden_type_ids, voucher)
+    if not any(map(voucher.is_for, use.ticket_type_ids)):
+        raise VoucherNotApplicable("The voucher is for other ticket types.")
 
 
 def check_opened(hidden_type_ids: Iterable[str], voucher: Voucher | None = None) -> None:
@@ -172,6 +194,25 @@ def discount(voucher: Voucher, lines: Iterable[tuple[str, int]]) -> int:
     if voucher.amount_minor:
         return min(voucher.amount_minor, applicable)
     return rates.part(applicable, voucher.percentage_ppm)
+
+
+def check_fits(
+    voucher: Voucher, organizer_id: str, currency_code: str, ticket_type_ids: Collection[str]
+) -> None:
+    """Raise unless the event that a voucher is for is its organizer's, and has what it names.
+
+    Raises:
+        EventNotFound, CurrencyMismatch, TicketTypeNotFound: what does not fit.
+    """
+    if voucher.organizer_id != organizer_id:
+        raise EventNotFound
+    if voucher.currency_code not in (None, currency_code):
+        raise CurrencyMismatch.of(
+            "amount.currency_code", f"The event's prices are in {currency_code}."
+        )
+    for ticket_type_id in voucher.ticket_type_ids:
+        if ticket_type_id not in ticket_type_ids:
+            raise TicketTypeNotFound(metadata={"ticket_type_id": ticket_type_id})
 
 
 def change(voucher: Voucher, changes: Mapping[str, Any]) -> Voucher:

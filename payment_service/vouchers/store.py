@@ -4,16 +4,134 @@ Who admits an order locks the voucher first, so that nobody else counts before t
 who gives a voucher back locks its order, and no voucher.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import ColumnElement, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kit.database import Transaction
 from payment_service.tables import orders, voucher_redemptions, vouchers
-from payment_service.vouchers.domain import Uses, Voucher, VoucherUse
+from payment_service.vouchers.domain import Standing, Uses, Voucher, VoucherUse
 
 _redemptions = voucher_redemptions.c
+_uses = (
+    select(func.count())
+    .where(_redemptions.voucher_id == vouchers.c.id)
+    .select_from(voucher_redemptions)
+    .correlate(vouchers)
+)
+# What an admin may change.
+_CHANGEABLE = (
+    "ticket_type_ids",
+    "percentage_ppm",
+    "currency_code",
+    "amount_minor",
+    "max_redemptions",
+    "max_per_customer",
+    "max_per_event",
+    "valid_from",
+    "valid_until",
+)
+
+
+async def insert_voucher(tx: Transaction, values: Mapping[str, Any]) -> Voucher | None:
+    """A new voucher, at version 1; None when the organizer has one with its code."""
+    made = upsert(vouchers).values(values).on_conflict_do_nothing().returning(vouchers)
+    row = (await tx.execute(made)).first()
+    return Voucher(*row) if row else None
+
+
+async def get_voucher(tx: Transaction, voucher_id: str) -> Standing | None:
+    """One voucher."""
+    query = select(vouchers, _uses.scalar_subquery()).where(vouchers.c.id == voucher_id)
+    row = (await tx.execute(query)).first()
+    return Standing(Voucher(*row[:-1]), row[-1]) if row else None
+
+
+async def list_vouchers(
+    tx: Transaction,
+    *,
+    organizer_id: str,
+    event_id: str,
+    code: str,
+    before: Sequence[str] | None,
+    limit: int,
+) -> list[Standing]:
+    """Vouchers that the filters admit, newest first; empty filters admit all."""
+    query = select(vouchers, _uses.scalar_subquery()).order_by(vouchers.c.id.desc()).limit(limit)
+    if organizer_id:
+        query = query.where(vouchers.c.organizer_id == organizer_id)
+    if event_id:
+        query = query.where(vouchers.c.event_id == event_id)
+    if code:
+        query = query.where(vouchers.c.code == code)
+    if before:
+        query = query.where(vouchers.c.id < before[0])
+    return [Standing(Voucher(*row[:-1]), row[-1]) for row in await tx.execute(query)]
+
+
+async def update_voucher(tx: Transaction, voucher: Voucher) -> None:
+    """Store a changed voucher, whose row is locked, as its next version."""
+    values = {name: getattr(voucher, name) for name in _CHANGEABLE}
+    changed = (
+        update(vouchers)
+        .where(vouchers.c.id == voucher.id)
+        .values(**values, version=vouchers.c.version + 1, updated_at=func.now())
+    )
+    await tx.execute(changed)
+
+
+async def was_used(tx: Transaction, voucher_id: str) -> bool:
+    """Whether any order was made with a voucher, even one that was given up."""
+    query = select(
+        or_(
+            exists().where(_redemptions.voucher_id == voucher_id),
+            exists().where(orders.c.voucher_id == voucher_id),
+        )
+    )
+    return bool((await tx.execute(query)).scalar_one())
+
+
+async def delete_voucher(tx: Transaction, voucher_id: str) -> None:
+    """Remove a locked voucher that was never used."""
+    await tx.execute(delete(vouchers).where(vouchers.c.id == voucher_id))
+
+
+async def look_up(
+    tx: Transaction, organizer_id: str, code: str, event_id: str
+) -> tuple[Voucher, Uses, datetime] | None:
+    """The organizer's voucher with this code, its uses, and the time; nothing is locked."""
+    owned = (vouchers.c.organizer_id == organizer_id) & (vouchers.c.code == code)
+    return await _look_up(tx, owned, event_id)
+
+
+async def look_up_opener(
+    tx: Transaction, event_id: str, code: str
+) -> tuple[Voucher, Uses, datetime] | None:
+    """The same for a voucher of one event that names ticket types."""
+    names_types = func.cardinality(vouchers.c.ticket_type_ids) > 0
+    opens = (vouchers.c.event_id == event_id) & (vouchers.c.code == code) & names_types
+    return await _look_up(tx, opens, event_id)
+
+
+async def _look_up(
+    tx: Transaction, condition: ColumnElement[bool], event_id: str
+) -> tuple[Voucher, Uses, datetime] | None:
+    for_event = _uses.where(_redemptions.event_id == event_id)
+    query = select(
+        vouchers,
+        # Where there is no limit, nobody counts.
+        case((vouchers.c.max_redemptions.is_(None), 0), else_=_uses.scalar_subquery()),
+        case((vouchers.c.max_per_event.is_(None), 0), else_=for_event.scalar_subquery()),
+        func.now(),
+    ).where(condition)
+    row = (await tx.execute(query)).first()
+    if row is None:
+        return None
+    *values, in_all, of_event, now = row
+    return Voucher(*values), Uses(in_all, of_event), now
 
 
 async def find_voucher(
@@ -32,9 +150,15 @@ async def find_voucher(
     return Voucher(*values), now
 
 
-async def lock_voucher(tx: Transaction, voucher_id: str) -> Voucher | None:
-    """A voucher that nobody else changes, or counts the uses of, before the transaction ends."""
-    query = select(vouchers).where(vouchers.c.id == voucher_id).with_for_update(key_share=True)
+async def lock_voucher(
+    tx: Transaction, voucher_id: str, *, for_deletion: bool = False
+) -> Voucher | None:
+    """A voucher that nobody else changes, or counts the uses of, before the transaction ends.
+
+    For its deletion, nobody finds it meanwhile either, to make an order with it.
+    """
+    query = select(vouchers).where(vouchers.c.id == voucher_id)
+    query = query.with_for_update(key_share=not for_deletion)
     row = (await tx.execute(query)).first()
     return Voucher(*row) if row else None
 
@@ -44,8 +168,8 @@ async def count_uses(tx: Transaction, voucher: Voucher, use: VoucherUse, email: 
     same = select(orders.c.id).where(orders.c.hold_id == use.hold_id).scalar_subquery()
     query = select(
         func.count(),
-        func.count().filter(_redemptions.customer_email == email),
         func.count().filter(_redemptions.event_id == use.event_id),
+        func.count().filter(_redemptions.customer_email == email),
     ).where(_redemptions.voucher_id == voucher.id, _redemptions.order_id.is_distinct_from(same))
     return Uses(*(await tx.execute(query)).one())
 
