@@ -295,7 +295,6 @@ vouchers = Table(
     CheckConstraint("(amount_minor > 0) <= (currency_code IS NOT NULL)", name="currency"),
     Index("uq_vouchers_code", "organizer_id", "code", unique=True),
     Index("ix_vouchers_organizer_id", "organizer_id", "id"),
-    Index("ix_vouchers_event_id", "event_id", "code"),
 )
 
 # One for each order that uses a voucher, for as long as it may be paid or is.

@@ -145,10 +145,14 @@ def check_moment(voucher: Voucher, now: datetime) -> None:
         raise VoucherNotApplicable("The voucher is no longer valid.")
 
 
-def check_event(voucher: Voucher, event_id: str, currency_code: str) -> None:
-    """Raise VoucherNotApplicable for another event, or one that is sold in another currency."""
+def check_event(voucher: Voucher, event_id: str) -> None:
+    """Raise VoucherNotApplicable for another event than the voucher's."""
     if voucher.event_id not in (None, event_id):
         raise VoucherNotApplicable("The voucher is for another event.")
+
+
+def check_currency(voucher: Voucher, currency_code: str) -> None:
+    """Raise VoucherNotApplicable for prices in another currency than the voucher's."""
     if voucher.currency_code not in (None, currency_code):
         raise VoucherNotApplicable(f"The voucher is for prices in {voucher.currency_code}.")
 

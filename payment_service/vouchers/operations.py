@@ -18,6 +18,26 @@ from payment_service.vouchers import domain, store
 from payment_service.vouchers.domain import Standing, Voucher
 
 CODE_LENGTH = 10  # of 29 letters: 4 · 10¹⁴ codes, which nobody guesses
+EVENTS_REMEMBERED = 10_000
+
+
+class Organizers:
+    """Whose an event is: asked once, since that never changes."""
+
+    def __init__(self, tickets: TicketsClient) -> None:
+        self._tickets = tickets
+        self._known: dict[str, str] = {}
+
+    async def of(self, event_id: str) -> str:
+        """The organizer of an event; empty when there is no such event."""
+        if event_id not in self._known:
+            event = await _event(self._tickets, event_id)
+            if event is None:
+                return ""
+            if len(self._known) >= EVENTS_REMEMBERED:
+                self._known.clear()
+            self._known[event_id] = event.organizer_id
+        return self._known[event_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +181,8 @@ async def check_voucher(
     event = await _event(tickets, event_id)
     if event is None or not _may_see(caller, event):
         raise domain.VoucherNotFound
-    async with database.begin() as tx:
-        found = await store.look_up(tx, event.organizer_id, domain.normal_code(code), event_id)
-    if found is None:
-        raise domain.VoucherNotFound
-    voucher, uses, now = found
-    domain.check_moment(voucher, now)
-    domain.check_event(voucher, event_id, event.currency_code)
+    voucher = await _usable(database, event.organizer_id, event_id, code)
+    domain.check_currency(voucher, event.currency_code)
     offered = [
         ticket_type
         for ticket_type in event.ticket_types
@@ -175,25 +190,32 @@ async def check_voucher(
     ]
     if not offered:
         raise domain.VoucherNotApplicable("The voucher is for other ticket types.")
-    domain.check_limits(voucher, uses)
     return Offer(voucher, offered)
 
 
-async def open_ticket_types(database: Database, event_id: str, code: str) -> Sequence[str]:
+async def open_ticket_types(
+    database: Database, organizers: Organizers, event_id: str, code: str
+) -> Sequence[str]:
     """The ticket types of an event that a code names, and so opens if they are hidden.
 
     Raises:
-        VoucherNotFound: no voucher of this event with this code names any.
-        VoucherNotApplicable, VoucherExhausted: not now, or not any more.
+        VoucherNotFound, VoucherNotApplicable, VoucherExhausted: see `check_voucher`.
     """
+    organizer_id = await organizers.of(event_id)
+    return (await _usable(database, organizer_id, event_id, code)).ticket_type_ids
+
+
+async def _usable(database: Database, organizer_id: str, event_id: str, code: str) -> Voucher:
+    """The voucher with a code, if anybody may use it for the event now."""
     async with database.begin() as tx:
-        found = await store.look_up_opener(tx, event_id, domain.normal_code(code))
+        found = await store.look_up(tx, organizer_id, domain.normal_code(code), event_id)
     if found is None:
         raise domain.VoucherNotFound
     voucher, uses, now = found
     domain.check_moment(voucher, now)
+    domain.check_event(voucher, event_id)
     domain.check_limits(voucher, uses)
-    return voucher.ticket_type_ids
+    return voucher
 
 
 async def _check_fits(tickets: TicketsClient, voucher: Voucher) -> None:

@@ -31,7 +31,8 @@ async def admit(tx: Transaction, use: VoucherUse) -> Voucher:
         assert locked is not None, "nobody deletes what is found"
         voucher = locked
     domain.check_moment(voucher, now)
-    domain.check_event(voucher, use.event_id, use.currency_code)
+    domain.check_event(voucher, use.event_id)
+    domain.check_currency(voucher, use.currency_code)
     domain.check_ticket_types(voucher, use)
     if voucher.is_limited:
         email = domain.normal_email(use.customer_email)

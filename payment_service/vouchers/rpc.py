@@ -27,6 +27,7 @@ class Vouchers(voucher_service_pb2_grpc.VoucherServiceServicer):
     def __init__(self, database: Database, tickets: TicketsClient) -> None:
         self._database = database
         self._tickets = tickets
+        self._organizers = operations.Organizers(tickets)
 
     async def CreateVoucher(
         self, request: voucher_service_pb2.CreateVoucherRequest, _context: Context
@@ -109,7 +110,9 @@ class Vouchers(voucher_service_pb2_grpc.VoucherServiceServicer):
     async def OpenTicketTypes(
         self, request: voucher_service_pb2.OpenTicketTypesRequest, _context: Context
     ) -> voucher_service_pb2.OpenTicketTypesResponse:
-        opened = await operations.open_ticket_types(self._database, request.event_id, request.code)
+        opened = await operations.open_ticket_types(
+            self._database, self._organizers, request.event_id, request.code
+        )
         return voucher_service_pb2.OpenTicketTypesResponse(ticket_type_ids=opened)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import case, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kit.database import Transaction
@@ -103,22 +103,6 @@ async def look_up(
     tx: Transaction, organizer_id: str, code: str, event_id: str
 ) -> tuple[Voucher, Uses, datetime] | None:
     """The organizer's voucher with this code, its uses, and the time; nothing is locked."""
-    owned = (vouchers.c.organizer_id == organizer_id) & (vouchers.c.code == code)
-    return await _look_up(tx, owned, event_id)
-
-
-async def look_up_opener(
-    tx: Transaction, event_id: str, code: str
-) -> tuple[Voucher, Uses, datetime] | None:
-    """The same for a voucher of one event that names ticket types."""
-    names_types = func.cardinality(vouchers.c.ticket_type_ids) > 0
-    opens = (vouchers.c.event_id == event_id) & (vouchers.c.code == code) & names_types
-    return await _look_up(tx, opens, event_id)
-
-
-async def _look_up(
-    tx: Transaction, condition: ColumnElement[bool], event_id: str
-) -> tuple[Voucher, Uses, datetime] | None:
     for_event = _uses.where(_redemptions.event_id == event_id)
     query = select(
         vouchers,
@@ -126,7 +110,7 @@ async def _look_up(
         case((vouchers.c.max_redemptions.is_(None), 0), else_=_uses.scalar_subquery()),
         case((vouchers.c.max_per_event.is_(None), 0), else_=for_event.scalar_subquery()),
         func.now(),
-    ).where(condition)
+    ).where(vouchers.c.organizer_id == organizer_id, vouchers.c.code == code)
     row = (await tx.execute(query)).first()
     if row is None:
         return None

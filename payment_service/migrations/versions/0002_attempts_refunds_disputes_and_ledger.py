@@ -237,7 +237,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_vouchers_organizer_id", "vouchers", ["organizer_id", "id"], unique=False)
     op.create_index("uq_vouchers_code", "vouchers", ["organizer_id", "code"], unique=True)
-    op.create_index("ix_vouchers_event_id", "vouchers", ["event_id", "code"], unique=False)
     op.create_table(
         "ledger_entries",
         sa.Column("transaction_id", sa.Text(), nullable=False),
@@ -551,7 +550,6 @@ def downgrade() -> None:
     op.drop_table("reconciliation_findings")
     op.drop_table("ledger_entries")
     op.drop_index("uq_vouchers_code", table_name="vouchers")
-    op.drop_index("ix_vouchers_event_id", table_name="vouchers")
     op.drop_index("ix_vouchers_organizer_id", table_name="vouchers")
     op.drop_table("vouchers")
     op.drop_index(
