@@ -7,7 +7,7 @@ BASE ?= $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo or
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env run demo test check lint types imports contract migrations format docs migration lock bench bench-onsale clean
+.PHONY: help env run demo test check lint types imports contract migrations format docs migration lock bench bench-onsale bench-sales clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -69,11 +69,14 @@ lock: ## Lock the dependencies of pyproject.toml anew, with hashes
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade --python-version 3.11 pyproject.toml -o requirements/run.txt
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade --python-version 3.11 --group dev pyproject.toml -o requirements/dev.txt
 
-bench: env ## Measure holds, sales, start-up, memory and CPU
+bench: env ## Measure holds, start-up, memory and CPU
 	@$(BIN)/python -m benchmarks
 
 bench-onsale: env ## Measure the minute an event goes on sale, against the plain design
 	@$(BIN)/python -m benchmarks.onsale
+
+bench-sales: env ## Measure sales from the hold to the mail, and what each costs
+	@$(BIN)/python -m benchmarks.sales
 
 clean: ## Remove the environment and what was generated; data under var/ stays
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

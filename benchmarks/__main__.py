@@ -16,7 +16,6 @@ from benchmarks import (
     idle,
     machine,
     mesh,
-    sales,
     startup,
 )
 from benchmarks.mesh import BENCH_DIR, BenchmarkFailed
@@ -28,7 +27,6 @@ SEPARATE = {
     "idle": idle.separate,  # first: a mesh that has worked is bigger
     "gateway": gateway_requests.measure,
     "holds": holds.measure,
-    "sales": sales.measure,
 }
 NAMES = ("encoding", "startup", *SEPARATE)
 

@@ -8,15 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.customer import Customer, Purchase, SaleFailed
 from benchmarks.http_client import Connection, encode
 
 _PAUSE_S = 0.05  # after something went wrong
 
 
 def main() -> None:
-    """`python -m benchmarks.generator requests|sales`, the plan on standard input."""
-    kinds = {"requests": _requests, "sales": _sales}
+    """`python -m benchmarks.generator requests`, the plan on standard input."""
+    kinds = {"requests": _requests}
     plan = json.load(sys.stdin)
     used_before_s = time.process_time()
     report = asyncio.run(kinds[sys.argv[1]](plan))
@@ -54,37 +53,6 @@ async def _requests(plan: dict[str, Any]) -> dict[str, Any]:
         "statuses": statuses,
         "lost": sum(lost),
         **_percentiles(took_ms),
-    }
-
-
-async def _sales(plan: dict[str, Any]) -> dict[str, Any]:
-    purchases: list[Purchase] = []
-    errors: Counter[str] = Counter()
-    end = time.perf_counter() + plan["duration_s"]
-    in_time = 0
-
-    async def buy_until_the_end() -> None:
-        nonlocal in_time
-        while time.perf_counter() < end:
-            customer = await Customer.open(plan["url"], plan["stripe_url"], plan["hold"].encode())
-            try:
-                while time.perf_counter() < end:
-                    purchases.append(await customer.buy())
-                    in_time += time.perf_counter() <= end
-            except SaleFailed as error:
-                errors[str(error)] += 1
-                await asyncio.sleep(_PAUSE_S)
-            finally:
-                customer.close()
-
-    await asyncio.gather(*(buy_until_the_end() for _ in range(plan["customers"])))
-    return {
-        "paid_in_time": in_time,
-        "paid": len(purchases),
-        "duration_s": plan["duration_s"],
-        "looks": sum(purchase.looks for purchase in purchases),
-        "errors": errors,
-        **_percentiles([purchase.order_to_paid_s * 1000 for purchase in purchases]),
     }
 
 

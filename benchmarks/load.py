@@ -40,17 +40,6 @@ class Requests:
 
 
 @dataclass(frozen=True, slots=True)
-class Sales:
-    """Whole purchases by as many customers, each after the other."""
-
-    url: str
-    stripe_url: str
-    hold: bytes  # the body that takes a ticket off sale
-    customers: int
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Load:
     """What a generator reports: keys as `generator` documents them, and its share of a core."""
 
@@ -77,15 +66,6 @@ async def requests(plan: Requests) -> Load:
     if generator_name() == WRK:
         return await wrk(plan)
     return await generator("requests", {**asdict(plan), "body": plan.body.decode(), "keep": ""})
-
-
-async def sales(plan: Sales) -> Load:
-    """Have customers buy for a while.
-
-    The report: `paid_in_time`, `paid`, `duration_s`, `looks`, `errors` (how many of each), and
-    `p50_ms`, `p99_ms` from sending the order to seeing it paid.
-    """
-    return await generator("sales", {**asdict(plan), "hold": plan.hold.decode()})
 
 
 def bottleneck_notes(loads: Sequence[Load]) -> list[str]:

@@ -12,13 +12,8 @@ class Pace:
     idle_s: float
     warm_up_s: float
     requests_s: float  # for each kind and number of connections
-    sales_s: float  # for each number of customers
     encodings_s: float  # for each way to encode
 
 
-THOROUGH = Pace(
-    starts=3, settle_s=10, idle_s=20, warm_up_s=2, requests_s=10, sales_s=15, encodings_s=1
-)
-QUICK = Pace(
-    starts=1, settle_s=1, idle_s=3, warm_up_s=0.5, requests_s=1, sales_s=1.5, encodings_s=0.1
-)
+THOROUGH = Pace(starts=3, settle_s=10, idle_s=20, warm_up_s=2, requests_s=10, encodings_s=1)
+QUICK = Pace(starts=1, settle_s=1, idle_s=3, warm_up_s=0.5, requests_s=1, encodings_s=0.1)
