@@ -4,6 +4,7 @@ import asyncio
 
 from tessera.payment.v1 import (
     insights_service_pb2_grpc,
+    ledger_service_pb2_grpc,
     order_service_pb2_grpc,
     webhook_service_pb2_grpc,
 )
@@ -14,6 +15,7 @@ from kit.service import Host, Service
 from kit.user_keys import verifier
 from payment_service.documents_client import DocumentsClient
 from payment_service.insights.rpc import InsightsRpc
+from payment_service.ledger.rpc import Ledger
 from payment_service.orders.rpc import Orders
 from payment_service.orders.tokens import OrderTokens
 from payment_service.payments import store as payment_store
@@ -70,6 +72,7 @@ async def build(host: Host) -> Service:
                 InsightsRpc(database, tickets),
                 insights_service_pb2_grpc.add_InsightsServiceServicer_to_server,
             ),
+            (Ledger(database), ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server),
         ],
         guard=Guard(verifier(host.mesh), tokens.order_of),
         workers={"settle": settler.settle_due, "relay": relay, "forget": forget},

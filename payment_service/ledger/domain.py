@@ -6,7 +6,14 @@ amounts are minor units of the transaction's one currency.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+
+from kit.errors import FailedPrecondition
+
+
+class TooManyEntries(FailedPrecondition):
+    """There are more entries than one file holds; choose a shorter period."""
 
 
 class Account(StrEnum):
@@ -52,7 +59,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """What is booked at once. `source` names it, such as `charge:pay_…`: it is booked once."""
+    """What is booked at once. `source` names it, such as `charge:pay_…`: it is booked once.
+
+    `booked_at` is for what happened before there was a ledger; everything else is booked now.
+    """
 
     kind: Kind
     source: str
@@ -63,10 +73,47 @@ class Transaction:
     entries: tuple[Entry, ...]
     voucher_id: str | None = None
     description: str = ""
+    booked_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if sum(entry.amount_minor for entry in self.entries):
             raise Unbalanced(self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which entries are asked for: empty and None admit all. `booked_before` is exclusive."""
+
+    organizer_id: str = ""
+    event_id: str = ""
+    order_id: str = ""
+    booked_from: datetime | None = None
+    booked_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BookedEntry:
+    """An entry as it stands in the books."""
+
+    transaction_id: str
+    position: int
+    kind: Kind
+    entry: Entry
+    currency_code: str
+    event_id: str
+    order_id: str
+    booked_at: datetime
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What an account has at the end of a period, and what moved in it."""
+
+    currency_code: str
+    account: Account
+    balance_minor: int
+    movement_minor: int
 
 
 def against_provider(entries: Iterable[Entry]) -> tuple[Entry, ...]:

@@ -250,8 +250,34 @@ _MONEY = (
     ),
 )
 
+_LEDGER = (
+    Check(
+        "I8",
+        "every transaction of the ledger has entries, and sums to zero",
+        """
+        SELECT booked.id, booked.source, sum(entries.amount_minor) AS total
+        FROM ledger_transactions booked
+        LEFT JOIN ledger_entries entries ON entries.transaction_id = booked.id
+        GROUP BY booked.id HAVING sum(entries.amount_minor) IS DISTINCT FROM 0
+        """,
+    ),
+    Check(
+        "I8",
+        "the ledger sums to zero in each currency",
+        """
+        SELECT booked.currency_code, sum(entries.amount_minor) AS total
+        FROM ledger_transactions booked
+        JOIN ledger_entries entries ON entries.transaction_id = booked.id
+        GROUP BY 1 HAVING sum(entries.amount_minor) <> 0
+        """,
+    ),
+)
+
 # By area, which names a service and its database.
-CHECKS: Mapping[str, Sequence[Check]] = {"ticket": (*_STOCK, *_SEATS, *_LINES), "payment": _MONEY}
+CHECKS: Mapping[str, Sequence[Check]] = {
+    "ticket": (*_STOCK, *_SEATS, *_LINES),
+    "payment": (*_MONEY, *_LEDGER),
+}
 
 
 async def broken_invariants(database_url: str, *areas: str) -> list[str]:

@@ -16,6 +16,7 @@ import stripe
 from sqlalchemy import text
 from tessera.payment.v1 import (
     insights_service_pb2_grpc,
+    ledger_service_pb2_grpc,
     messages_pb2,
     order_pb2,
     order_service_pb2,
@@ -58,6 +59,7 @@ class PaymentApi:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
         self.insights = insights_service_pb2_grpc.InsightsServiceStub(channel)
+        self.ledger = ledger_service_pb2_grpc.LedgerServiceStub(channel)
         self.webhooks = webhook_service_pb2_grpc.WebhookServiceStub(channel)
 
 

@@ -1,0 +1,166 @@
+"""What keeps the books honest. For each guard, a test that fails without it:
+
+- the trigger `balanced`: `test_the_database_refuses_what_does_not_sum_to_zero`; what happens
+  without it: `test_without_the_balance_guard_money_appears_and_is_seen`;
+- the triggers `append_only`: `test_nobody_changes_what_is_booked`; without them:
+  `test_without_the_guard_of_the_past_a_change_is_seen`;
+- unique sources: `test_a_source_is_booked_once_however_many_come_at_once`.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from deploy.local.postgres import EmbeddedPostgres
+from kit.database import Database, ensure_database, service_url
+from kit.migrations import upgrade
+from kit.service import ROOT
+from payment_service.ledger import store
+from payment_service.ledger.domain import Account, Entry, Kind, Question, Transaction, Unbalanced
+from tests.support.invariants import broken_invariants
+
+TICKETS = Transaction(
+    Kind.CHARGE,
+    "test:1",
+    "org_1",
+    "evt_1",
+    "ord_1",
+    "EUR",
+    (
+        Entry(Account.PROVIDER, 11_900),
+        Entry(Account.TICKET_REVENUE, -10_000, "tt_1"),
+        Entry(Account.TAX, -1_900, "tt_1"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """A database of payment_service that nobody serves."""
+
+    url: str
+    database: Database
+
+    async def execute(self, sql: str) -> None:
+        async with self.database.begin() as tx:
+            await tx.execute(text(sql))
+
+    async def book(self, *booked: Transaction) -> set[str]:
+        async with self.database.begin() as tx:
+            return await store.book_all(tx, booked)
+
+    async def sources(self) -> list[str]:
+        async with self.database.begin() as tx:
+            found = await tx.execute(text("SELECT source FROM ledger_transactions ORDER BY id"))
+            return list(found.scalars())
+
+    async def broken(self) -> list[str]:
+        found = await broken_invariants(self.url, "payment")
+        assert all(line.startswith("I8: ") for line in found), found
+        return found
+
+
+@pytest.fixture
+async def books(postgres: EmbeddedPostgres) -> AsyncIterator[Books]:
+    base = postgres.url.replace("/tessera?", f"/t{uuid.uuid4().hex[:12]}?")
+    url = service_url(base, "payment")
+    await ensure_database(url)
+    await upgrade(ROOT / "payment_service", url)
+    database = Database(url, pool_size=5)
+    yield Books(base, database)
+    await database.close()
+
+
+def test_what_does_not_sum_to_zero_is_not_even_made() -> None:
+    with pytest.raises(Unbalanced, match="test:1"):
+        replace(TICKETS, entries=TICKETS.entries[1:])
+
+
+async def test_what_is_booked_is_read_back(books: Books) -> None:
+    assert await books.book(TICKETS) == {"test:1"}
+    async with books.database.begin() as tx:
+        found = await store.list_entries(tx, Question(order_id="ord_1"), before=None, limit=10)
+    assert [row.entry for row in found[::-1]] == list(TICKETS.entries)
+    assert {(row.kind, row.currency_code, row.event_id) for row in found} == {
+        (Kind.CHARGE, "EUR", "evt_1")
+    }
+    assert await books.broken() == []
+
+
+async def test_a_source_is_booked_once_however_many_come_at_once(books: Books) -> None:
+    """Each with others in another order: nobody waits for each other in a circle."""
+    batches = [[replace(TICKETS, source=f"test:{n}") for n in range(20)] for _ in range(5)]
+    found = await asyncio.gather(
+        *(books.book(*batch[:: -1 if turned % 2 else 1]) for turned, batch in enumerate(batches))
+    )
+    assert sorted(source for sources in found for source in sources) == sorted(
+        f"test:{n}" for n in range(20)
+    )
+    assert sorted(await books.sources()) == sorted(f"test:{n}" for n in range(20))
+    assert await books.broken() == []
+
+
+async def test_twice_in_one_batch_is_once(books: Books) -> None:
+    assert await books.book(TICKETS, TICKETS) == {"test:1"}
+    assert await books.book(TICKETS, replace(TICKETS, source="test:2")) == {"test:2"}
+    assert await books.broken() == []
+
+
+async def test_nothing_to_move_is_not_booked(books: Books) -> None:
+    assert await books.book(replace(TICKETS, entries=())) == set()
+    assert await books.sources() == []
+
+
+async def test_the_database_refuses_what_does_not_sum_to_zero(books: Books) -> None:
+    await books.book(TICKETS)
+    with pytest.raises(IntegrityError, match="does not sum to zero"):
+        await books.execute(_ADD_MONEY)
+    assert await books.broken() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE ledger_entries SET amount_minor = amount_minor + 1",
+        "DELETE FROM ledger_entries",
+        "DELETE FROM ledger_transactions",
+        "UPDATE ledger_transactions SET currency_code = 'USD'",
+        "TRUNCATE ledger_entries",
+        "TRUNCATE ledger_transactions CASCADE",
+        # Not even of nothing.
+        "DELETE FROM ledger_entries WHERE false",
+    ],
+)
+async def test_nobody_changes_what_is_booked(books: Books, change: str) -> None:
+    await books.book(TICKETS)
+    with pytest.raises(DBAPIError, match="append-only"):
+        await books.execute(change)
+    assert await books.sources() == ["test:1"]
+    assert await books.broken() == []
+
+
+async def test_without_the_balance_guard_money_appears_and_is_seen(books: Books) -> None:
+    await books.book(TICKETS)
+    await books.execute("DROP TRIGGER balanced ON ledger_entries")
+    await books.execute(_ADD_MONEY)
+    assert len(await books.broken()) == 2  # the transaction, and its currency
+
+
+async def test_without_the_guard_of_the_past_a_change_is_seen(books: Books) -> None:
+    await books.book(TICKETS, replace(TICKETS, source="test:2"))
+    await books.execute("DROP TRIGGER append_only ON ledger_entries")
+    await books.execute("DELETE FROM ledger_entries WHERE account = 'TAX'")
+    assert len(await books.broken()) == 3  # both transactions, and their currency
+    await books.execute("DELETE FROM ledger_entries")
+    assert len(await books.broken()) == 2  # both say that money moved, and not which
+
+
+_ADD_MONEY = """
+    INSERT INTO ledger_entries (transaction_id, position, account, amount_minor)
+    SELECT id, 9, 'PROVIDER', 1 FROM ledger_transactions
+"""
