@@ -208,10 +208,43 @@ class Shop:
         request = issue(hold_id, order_id)
         return list((await self.internal.tickets.IssueTickets(request)).tickets)
 
-    async def take_back(self, order_id: str, hold_id: str = "hold_none") -> list[ticket_pb2.Ticket]:
-        """Cancel an order's tickets."""
-        request = ticket_service_pb2.CancelTicketsRequest(order_id=order_id, hold_id=hold_id)
+    async def take_back(
+        self, order_id: str, hold_id: str = "hold_none", **fields: Any
+    ) -> list[ticket_pb2.Ticket]:
+        """Cancel an order's tickets, all of them and for others to buy, if nothing else is said."""
+        request = ticket_service_pb2.CancelTicketsRequest(
+            order_id=order_id, hold_id=hold_id, **fields
+        )
         return list((await self.internal.tickets.CancelTickets(request)).tickets)
+
+    async def tickets(self, order_id: str) -> list[ticket_pb2.Ticket]:
+        """All tickets that an order has or had."""
+        request = ticket_service_pb2.ListTicketsRequest(order_id=order_id)
+        return list((await self.internal.tickets.ListTickets(request)).tickets)
+
+    async def block_tickets(self, order_id: str, *, is_blocked: bool) -> list[ticket_pb2.Ticket]:
+        """Keep an order's tickets out, or let them in again."""
+        request = ticket_service_pb2.BlockTicketsRequest(order_id=order_id, is_blocked=is_blocked)
+        return list((await self.internal.tickets.BlockTickets(request)).tickets)
+
+    async def rename(self, ticket: ticket_pb2.Ticket, holder_name: str) -> ticket_pb2.Ticket:
+        """Correct the name on a ticket."""
+        request = ticket_service_pb2.RenameTicketRequest(
+            order_id=ticket.order_id, ticket_id=ticket.id, holder_name=holder_name
+        )
+        return await self.internal.tickets.RenameTicket(request)
+
+    async def transfer(
+        self, ticket: ticket_pb2.Ticket, holder_name: str = "Grace Guest", email: str = "g@h.org"
+    ) -> ticket_pb2.Ticket:
+        """Give a ticket to somebody else."""
+        request = ticket_service_pb2.TransferTicketRequest(
+            order_id=ticket.order_id,
+            ticket_id=ticket.id,
+            holder_name=holder_name,
+            holder_email=email,
+        )
+        return await self.internal.tickets.TransferTicket(request)
 
     async def scan(self, by: Metadata, code: str, **fields: Any) -> ticket_service_pb2.CheckIn:
         """Show a ticket at the door."""

@@ -16,11 +16,6 @@ from tests.integration.ticket_service.support import (
 )
 
 
-async def listed(shop: Shop, order_id: str) -> list[ticket_pb2.Ticket]:
-    request = ticket_service_pb2.ListTicketsRequest(order_id=order_id)
-    return list((await shop.internal.tickets.ListTickets(request)).tickets)
-
-
 async def expired_hold(shop: Shop, organizer: Organizer, stock: int) -> tuple[str, str]:
     """The ids of an event with so much stock and of a hold on one of its tickets, now expired."""
     published = await shop.on_sale(organizer, {"total_stock": stock})
@@ -40,20 +35,22 @@ async def test_a_hold_becomes_one_ticket_per_place_in_order(
     order_id = new_order_id()
     issued = await shop.issue((await shop.hold(published, 1, 2)).id, order_id)
     assert [ticket.ticket_type_name for ticket in issued] == ["A", "B", "B"]
+    assert [ticket.number for ticket in issued] == [1, 2, 3]
     assert len({ticket.id for ticket in issued}) == len({ticket.code for ticket in issued}) == 3
     for ticket in issued:
         assert ticket.id.startswith("tkt_")
         assert len(ticket.code) == 20
         assert ticket.state == ticket_pb2.TICKET_STATE_ISSUED
         assert (ticket.order_id, ticket.event_id) == (order_id, published.id)
-        assert ticket.holder_name == "Ada Lovelace"
+        assert (ticket.holder_name, ticket.holder_email) == ("Ada Lovelace", "")
+        assert not ticket.is_blocked
         assert not ticket.HasField("admitted_at")
-    assert await listed(shop, order_id) == issued
+    assert await shop.tickets(order_id) == issued
     assert await shop.remaining(published.id) == [9, 8]
 
 
 async def test_an_order_without_tickets_has_none(shop: Shop) -> None:
-    assert await listed(shop, new_order_id()) == []
+    assert await shop.tickets(new_order_id()) == []
 
 
 async def test_the_same_order_gets_the_same_tickets(shop: Shop, organizer: Organizer) -> None:

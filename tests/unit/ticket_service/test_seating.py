@@ -302,6 +302,19 @@ def test_what_nobody_has_cannot_be_given_back_or_sold(letter: str) -> None:
         seating.sell(["seat_0_1"])
 
 
+def test_seats_whose_tickets_are_cancelled_may_stay_off_sale() -> None:
+    seating = seated(hall("AA"), "SS")
+    seating.withdraw(["seat_0_2"], BlockReason.HOUSE, "Refunded")
+    assert seating.letters == "SB"
+    assert seating.changes == {1: Change(SOLD, BLOCKED, None, BlockReason.HOUSE, "Refunded")}
+
+
+@pytest.mark.parametrize("letter", "AHB")
+def test_what_was_not_sold_is_not_withdrawn(letter: str) -> None:
+    with pytest.raises(AssertionError):
+        seated(hall("A"), letter).withdraw(["seat_0_1"], BlockReason.HOUSE)
+
+
 def test_seats_are_blocked_all_or_none_and_not_under_anybody() -> None:
     seating = seated(hall("aabb"), "AHAA")
     with pytest.raises(SeatTaken):
