@@ -80,21 +80,26 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """Some tickets of one type; the price in minor units."""
+    """Some tickets of one type, in minor units.
+
+    The unit price is as listed; the amount is what is paid for all of them: less the discount, and
+    with the tax, at a rate in millionths.
+    """
 
     ticket_type_id: str
     ticket_type_name: str
     quantity: int
     unit_price_minor: int
-
-    @property
-    def amount_minor(self) -> int:
-        return self.quantity * self.unit_price_minor
+    amount_minor: int
+    tax_minor: int = 0
+    discount_minor: int = 0
+    tax_ppm: int = 0
+    tax_included: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one customer buys with one hold."""
+    """What one customer buys with one hold. The lines and the booking fee add up to the total."""
 
     id: str
     code: str
@@ -113,6 +118,17 @@ class Order:
     paid_at: datetime | None
     fingerprint: bytes
     idempotency_key: str | None
+    booking_fee_minor: int = 0
+    booking_fee_tax_ppm: int = 0
+    booking_fee_tax_minor: int = 0
+    discount_minor: int = 0
+    voucher_id: str | None = None
+    voucher_code: str = ""
+    payment_id: str | None = None  # the payment that it keeps, once it is paid
+    notify_on_expiry: bool = False
+    cancellable_until: datetime | None = None  # None: never, by the customer, once it is paid
+    cancellation_fee_minor: int = 0
+    cancellation_fee_ppm: int = 0
 
     @property
     def is_free(self) -> bool:

@@ -193,6 +193,7 @@ async def _open(
             item.ticket_type_name,
             item.quantity,
             from_proto(item.unit_price, field="unit_price").minor,
+            from_proto(item.amount, field="amount").minor,
         )
         for item in hold.items
     ]

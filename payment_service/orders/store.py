@@ -40,6 +40,11 @@ async def insert_order(
                 "ticket_type_name": line.ticket_type_name,
                 "quantity": line.quantity,
                 "unit_price_minor": line.unit_price_minor,
+                "discount_minor": line.discount_minor,
+                "tax_ppm": line.tax_ppm,
+                "tax_included": line.tax_included,
+                "amount_minor": line.amount_minor,
+                "tax_minor": line.tax_minor,
             }
             for position, line in enumerate(lines)
         ],
@@ -194,7 +199,15 @@ async def _orders(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Order]:
     for line in await tx.execute(query) if rows else ():
         lines[line.order_id].append(
             OrderLine(
-                line.ticket_type_id, line.ticket_type_name, line.quantity, line.unit_price_minor
+                ticket_type_id=line.ticket_type_id,
+                ticket_type_name=line.ticket_type_name,
+                quantity=line.quantity,
+                unit_price_minor=line.unit_price_minor,
+                amount_minor=line.amount_minor,
+                tax_minor=line.tax_minor,
+                discount_minor=line.discount_minor,
+                tax_ppm=line.tax_ppm,
+                tax_included=line.tax_included,
             )
         )
     return [
@@ -216,6 +229,17 @@ async def _orders(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Order]:
             paid_at=row.paid_at,
             fingerprint=row.fingerprint,
             idempotency_key=row.idempotency_key,
+            booking_fee_minor=row.booking_fee_minor,
+            booking_fee_tax_ppm=row.booking_fee_tax_ppm,
+            booking_fee_tax_minor=row.booking_fee_tax_minor,
+            discount_minor=row.discount_minor,
+            voucher_id=row.voucher_id,
+            voucher_code=row.voucher_code,
+            payment_id=row.payment_id,
+            notify_on_expiry=row.notify_on_expiry,
+            cancellable_until=row.cancellable_until,
+            cancellation_fee_minor=row.cancellation_fee_minor,
+            cancellation_fee_ppm=row.cancellation_fee_ppm,
         )
         for row in rows
     ]

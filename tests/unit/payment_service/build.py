@@ -19,7 +19,7 @@ def order(state: str = "PENDING", fulfilment: str = "NONE", **fields: Any) -> Or
         "currency_code": "EUR",
         "total_minor": 10_000,
         "customer": Customer("grace@customer.example", "Grace Hopper", ""),
-        "lines": (OrderLine("tt_1", "Stalls", 2, 5_000),),
+        "lines": (OrderLine("tt_1", "Stalls", 2, 5_000, 10_000),),
         "cancel_reason": "",
         "expires_at": NOON,
         "created_at": NOON,
