@@ -4,7 +4,6 @@ from typing import Any
 
 import grpc.aio
 from google.api import httpbody_pb2
-from google.protobuf.message import Message
 from tessera.payment.v1 import ledger_service_pb2, ledger_service_pb2_grpc
 
 from kit import auth, csv_cells
@@ -66,17 +65,13 @@ class Ledger(ledger_service_pb2_grpc.LedgerServiceServicer):
 
 def _question(request: _Request, order_id: str = "") -> Question:
     """What is asked, of the caller's organizer; a superadmin has none, and asks of all."""
-
-    def moment(name: str) -> Any:
-        is_set = Message.HasField(request, name)
-        return from_timestamp(getattr(request, name)) if is_set else None
-
+    since, until = request.booked_from, request.booked_before
     return Question(
         organizer_id=auth.current().organizer_id,
         event_id=request.event_id,
         order_id=order_id,
-        booked_from=moment("booked_from"),
-        booked_before=moment("booked_before"),
+        booked_from=from_timestamp(since) if request.HasField("booked_from") else None,
+        booked_before=from_timestamp(until) if request.HasField("booked_before") else None,
     )
 
 
