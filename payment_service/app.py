@@ -5,7 +5,10 @@ import asyncio
 from tessera.payment.v1 import (
     insights_service_pb2_grpc,
     ledger_service_pb2_grpc,
+    order_lookup_service_pb2_grpc,
     order_service_pb2_grpc,
+    voucher_service_pb2_grpc,
+    refund_service_pb2_grpc,
     webhook_service_pb2_grpc,
 )
 
@@ -16,14 +19,20 @@ from kit.user_keys import verifier
 from payment_service.documents_client import DocumentsClient
 from payment_service.insights.rpc import InsightsRpc
 from payment_service.ledger.rpc import Ledger
+from payment_service.lookups import store as lookup_store
+from payment_service.lookups.codes import LookupCodes
+from payment_service.lookups.rpc import OrderLookups
 from payment_service.orders.rpc import Orders
 from payment_service.orders.tokens import OrderTokens
 from payment_service.payments import store as payment_store
 from payment_service.payments.operations import Settler
 from payment_service.payments.rpc import Webhooks
 from payment_service.payments.stripe_api import StripeProvider
+from payment_service.refunds.operations import Refunder
+from payment_service.refunds.rpc import Refunds
 from payment_service.settings import Settings
 from payment_service.tickets_client import TicketsClient
+from payment_service.vouchers.rpc import Vouchers
 
 RELAY_POLL_S = 2.0
 FORGETTING_EVERY_S = 3600
@@ -45,6 +54,7 @@ async def build(host: Host) -> Service:
     tokens = OrderTokens(settings.order_token_secret)
     orders = Orders(database, provider, tickets, documents, tokens)
     settler = Settler(database, provider, tickets)
+    refunder = Refunder(database, provider, tickets)
 
     async def relay() -> None:
         if not await outbox.relay(database, broker):
@@ -54,10 +64,12 @@ async def build(host: Host) -> Service:
         async with database.begin() as tx:
             await idempotency.forget_old(tx)
             await payment_store.forget_webhooks(tx, WEBHOOKS_KEPT_DAYS)
+            await lookup_store.forget_old(tx)
         await asyncio.sleep(FORGETTING_EVERY_S)
 
     async def stop() -> None:
         await settler.stop()
+        await refunder.stop()
         await broker.close()
         await provider.close()
 
@@ -72,9 +84,26 @@ async def build(host: Host) -> Service:
                 InsightsRpc(database, tickets),
                 insights_service_pb2_grpc.add_InsightsServiceServicer_to_server,
             ),
+            (
+                Refunds(database, tickets),
+                refund_service_pb2_grpc.add_RefundServiceServicer_to_server,
+            ),
             (Ledger(database), ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server),
+            (
+                OrderLookups(database, LookupCodes(settings.order_token_secret), tokens),
+                order_lookup_service_pb2_grpc.add_OrderLookupServiceServicer_to_server,
+            ),
+            (
+                Vouchers(database, tickets),
+                voucher_service_pb2_grpc.add_VoucherServiceServicer_to_server,
+            ),
         ],
         guard=Guard(verifier(host.mesh), tokens.order_of),
-        workers={"settle": settler.settle_due, "relay": relay, "forget": forget},
+        workers={
+            "settle": settler.settle_due,
+            "refund": refunder.refund_due,
+            "relay": relay,
+            "forget": forget,
+        },
         on_stop=stop,
     )

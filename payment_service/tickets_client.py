@@ -79,10 +79,26 @@ class TicketsClient:
             raise TicketsRefused("TICKETS_TAKEN_BACK")
         return tickets
 
-    async def cancel(self, order: Order) -> None:
-        """Take an order's tickets back, those included that are just being issued."""
+    async def cancel(
+        self, order: Order, numbers: Sequence[int] = (), *, keep_off_sale: bool = False
+    ) -> None:
+        """Take an order's tickets back, or those with these numbers; their stock returns, or not.
+
+        Without numbers, those are included that are just being issued.
+        """
         await self._tickets.CancelTickets(
-            ticket_service_pb2.CancelTicketsRequest(order_id=order.id, hold_id=order.hold_id)
+            ticket_service_pb2.CancelTicketsRequest(
+                order_id=order.id,
+                hold_id=order.hold_id,
+                numbers=numbers,
+                keep_off_sale=keep_off_sale,
+            )
+        )
+
+    async def block(self, order_id: str, *, is_blocked: bool) -> None:
+        """Keep an order's tickets out, or let them in again."""
+        await self._tickets.BlockTickets(
+            ticket_service_pb2.BlockTicketsRequest(order_id=order_id, is_blocked=is_blocked)
         )
 
     async def tickets(self, order_id: str) -> Sequence[ticket_pb2.Ticket]:

@@ -11,9 +11,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from kit.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
-from kit.money import InvalidAmount, exponent
+from kit.money import InvalidAmount
 from payment_service.ledger.domain import Account, Entry
 from payment_service.orders.domain import ForbiddenTransition
+from payment_service.pricing.domain import TicketShare, step_of
 
 
 class RefundNotFound(NotFound):
@@ -91,15 +92,6 @@ class Share(NamedTuple):
 
 
 Allocation = tuple[Share, ...]
-
-
-class TicketShare(NamedTuple):
-    """One ticket of an order, by its number, and what of its line's amount and tax is its own."""
-
-    number: int
-    ticket_type_id: str
-    amount_minor: int
-    tax_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +208,11 @@ def position(charged: Iterable[Entry], refunds: Iterable[Refund]) -> dict[tuple[
     return stand
 
 
+def owed(minor: int) -> Position:
+    """How the accounts stand after a charge that no order keeps, of which this is left."""
+    return {(str(Account.UNALLOCATED), ""): -minor}
+
+
 def everything(stand: Position, *, keep_booking_fee: bool = False) -> Allocation:
     """What takes everything back that is left, goodwill and kept fees included."""
     fee = {(str(Account.BOOKING_FEES), ""), (str(Account.TAX), "")}
@@ -250,8 +247,8 @@ def total(allocation: Iterable[Share]) -> int:
 
 
 def payable(currency_code: str, minor: int) -> int:
-    """The most that can be paid back of an amount: Stripe takes three decimals in tens only."""
-    return minor - minor % 10 if exponent(currency_code) == 3 else minor
+    """The most that can be paid back of an amount: some currencies go in steps."""
+    return minor - minor % step_of(currency_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,16 +329,13 @@ def _check_amount(currency_code: str, minor: int, most: int) -> None:
     if minor > most:
         raise RefundTooLarge
     if payable(currency_code, minor) != minor:
-        raise InvalidAmount.of("amount.amount", f"{currency_code} is paid back in tens")
+        raise InvalidAmount.of("amount.amount", f"{currency_code} is paid back in rounder amounts")
 
 
-def check_numbers(numbers: Collection[int], count: int, cancelled: Collection[int]) -> None:
-    """Raise TicketNotFound or TicketNotValid for a ticket that cannot be taken back (again)."""
-    for number in numbers:
-        if not 1 <= number <= count:
-            raise TicketNotFound
-        if number in cancelled:
-            raise TicketNotValid
+def check_valid(numbers: Collection[int], valid: Collection[int]) -> None:
+    """Raise TicketNotValid for a ticket that was taken back before."""
+    if not set(numbers) <= set(valid):
+        raise TicketNotValid
 
 
 def cancelled_numbers(refunds: Iterable[Refund]) -> set[int]:

@@ -8,6 +8,7 @@ from tessera.payment.v1 import messages_pb2
 from kit import outbox
 from kit.database import Transaction
 from kit.ids import new_id
+from payment_service.disputes import store as disputes
 from payment_service.ledger import postings
 from payment_service.orders import store as orders
 from payment_service.orders.domain import Fulfilment, Order, OrderState
@@ -52,9 +53,13 @@ async def cancel_paid_order(
         return None
     known = await store.list_refunds(tx, order.id)
     valid = valid_numbers(locked, known)
-    stand = domain.position([], [])
+    stand: domain.Position = {}
     if payment is not None:
         await store.get_left(tx, payment.id)
+        if origin is not RefundOrigin.EVENT_CANCELLED and await disputes.disputed_as(
+            tx, payment.id
+        ):
+            raise domain.OrderDisputed
         stand = kept_position(locked, payment.id, known)
     plan = domain.plan_all(order.currency_code, stand, valid, fee_minor=fee_minor)
     return await open_refund(

@@ -12,6 +12,7 @@ from payment_service.refunds.domain import Refund, RefundOrigin, RefundState, Sh
 from payment_service.tables import payments, refunds
 
 DUE = "refunds"  # the signal that a refund needs attention
+LOOK_AFTER = timedelta(hours=1)  # until Stripe is asked what no webhook told
 
 
 async def insert_refund(tx: Transaction, refund: Refund, *, is_due: bool = True) -> None:
@@ -60,6 +61,41 @@ async def get_left(tx: Transaction, payment_id: str) -> int:
     return left
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A payment that money can go back from, and how much."""
+
+    payment_id: str
+    left_minor: int
+    is_kept: bool  # by its order; a charge that no order keeps goes back by itself, as a rule
+
+
+async def lock_sources(tx: Transaction, order_id: str, kept_payment_id: str | None) -> list[Source]:
+    """The charged payments of a locked order; first the one that it keeps."""
+    left = payments.c.amount_minor - payments.c.refunded_minor
+    query = (
+        select(payments.c.id, left, payments.c.id == kept_payment_id)
+        .where(payments.c.order_id == order_id, payments.c.state == "SUCCEEDED")
+        .order_by(payments.c.id)
+        .with_for_update()
+    )
+    found = [Source(*row) for row in await tx.execute(query)]
+    return sorted(found, key=lambda source: not source.is_kept)
+
+
+async def get_provider_id(tx: Transaction, payment_id: str) -> str:
+    """What the provider calls a payment that was charged."""
+    query = select(payments.c.provider_id).where(payments.c.id == payment_id)
+    provider_id: str = (await tx.execute(query)).scalar_one()
+    return provider_id
+
+
+async def find_payment_id(tx: Transaction, provider_id: str) -> str | None:
+    """Our payment that the provider calls so."""
+    query = select(payments.c.id).where(payments.c.provider_id == provider_id)
+    return (await tx.execute(query)).scalar_one_or_none()
+
+
 async def get_refund(tx: Transaction, refund_id: str, *, lock: bool = False) -> Refund | None:
     """One refund; locked if asked. Its order is locked first, by everyone."""
     query = select(refunds).where(refunds.c.id == refund_id)
@@ -78,6 +114,19 @@ async def list_refunds(tx: Transaction, order_id: str) -> list[Refund]:
     """An order's refunds, oldest first."""
     query = select(refunds).where(refunds.c.order_id == order_id).order_by(refunds.c.id)
     return [_refund(row) for row in await tx.execute(query)]
+
+
+async def advance(tx: Transaction, refund: Refund, look_after: timedelta | None) -> None:
+    """Store a refund's new state, and when to look at it again; None: never."""
+    await update_refund(
+        tx,
+        refund.id,
+        state=refund.state,
+        provider_id=refund.provider_id,
+        failure_reason=refund.failure_reason,
+        next_attempt_at=None if look_after is None else func.now() + look_after,
+        attempts=0,
+    )
 
 
 async def update_refund(tx: Transaction, refund_id: str, **values: Any) -> None:

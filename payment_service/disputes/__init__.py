@@ -1,0 +1,1 @@
+"""Disputes: a customer's bank takes a payment back, and asks why it should not."""

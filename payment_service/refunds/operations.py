@@ -1,0 +1,319 @@
+"""Asking for refunds, and taking them to their end, one durable step at a time."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tessera.ticket.v1 import ticket_pb2
+
+from kit import delivery, telemetry
+from kit.auth import Caller
+from kit.database import Database, DatabaseUnavailable, Transaction
+from kit.errors import TesseraError
+from kit.idempotency import Once
+from kit.money import Money
+from payment_service.disputes import store as disputes
+from payment_service.disputes.domain import DisputeState
+from payment_service.orders import store as orders
+from payment_service.orders.domain import Order, OrderNotFound, OrderNotPaid, OrderState
+from payment_service.payments.domain import PaymentProviderUnavailable, PaymentRefused
+from payment_service.payments.provider import PaymentProvider
+from payment_service.pricing.domain import tickets_of
+from payment_service.refunds import domain, observing, opening, store
+from payment_service.refunds.domain import Plan, Refund, RefundOrigin, Step
+from payment_service.refunds.store import Claim, Source
+from payment_service.tickets_client import TicketsClient
+
+LEASE = timedelta(seconds=60)  # a call to Stripe that waits its turn and times out; after a crash
+AT_ONCE = 16
+SHORTEST_SLEEP_S = 0.05
+LONGEST_SLEEP_S = 2.0
+LONGEST_DELAY_S = 60
+MAX_STEPS = 4  # the longest path has three
+DISPUTE_CHECK = timedelta(hours=1)  # its end makes the refund due; this is for a lost webhook
+LONGEST_LOOK = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an admin asks to be given back."""
+
+    order_id: str
+    amount: Money | None
+    ticket_ids: tuple[str, ...]
+    keep_off_sale: bool
+    keep_booking_fee: bool
+    include_admitted: bool
+    reason: str
+
+
+async def create_refund(
+    database: Database, tickets: TicketsClient, caller: Caller, wish: Wish, once: Once[Refund]
+) -> Refund:
+    """Decide a refund of a paid order; its worker does the rest.
+
+    Raises:
+        OrderNotFound, OrderNotPaid, OrderDisputed: the order has nothing to give back.
+        TicketNotFound, TicketNotValid, TicketAdmitted: a ticket cannot be taken back.
+        NothingToRefund, RefundTooLarge, CurrencyMismatch, InvalidAmount: it is none, or too much.
+    """
+    async with database.begin() as tx:
+        await once.claim(tx)
+        order = await _visible(tx, caller, wish.order_id)
+    chosen: list[int] | None = None
+    if order.state is OrderState.PAID and (wish.ticket_ids or wish.amount is None):
+        issued = await tickets.tickets(order.id)
+        chosen = choose(issued, wish.ticket_ids, include_admitted=wish.include_admitted)
+    async with database.begin() as tx:
+        await once.claim(tx)
+        order = await _visible(tx, caller, wish.order_id, lock=True)
+        source, plan = await _plan(tx, order, wish, chosen)
+        refund = await opening.open_refund(
+            tx,
+            order,
+            source.payment_id if source else None,
+            plan,
+            RefundOrigin.ADMIN,
+            reason=wish.reason,
+            keep_off_sale=wish.keep_off_sale,
+        )
+        stored = await store.get_refund(tx, refund.id)
+        assert stored is not None, "it was stored a moment ago"
+        return await once.record(tx, stored)
+
+
+async def get_refund(database: Database, caller: Caller, order_id: str, refund_id: str) -> Refund:
+    """One of an order's refunds.
+
+    Raises:
+        OrderNotFound, RefundNotFound: there is none, or it is somebody else's.
+    """
+    async with database.begin() as tx:
+        await _visible(tx, caller, order_id)
+        refund = await store.get_refund(tx, refund_id)
+    if refund is None or refund.order_id != order_id:
+        raise domain.RefundNotFound
+    return refund
+
+
+async def list_refunds(database: Database, caller: Caller, order_id: str) -> Sequence[Refund]:
+    """An order's refunds, oldest first."""
+    async with database.begin() as tx:
+        await _visible(tx, caller, order_id)
+        return await store.list_refunds(tx, order_id)
+
+
+def choose(
+    issued: Collection[ticket_pb2.Ticket], ticket_ids: Collection[str], *, include_admitted: bool
+) -> list[int]:
+    """The numbers of the tickets that are to be taken back: those with the ids, or all.
+
+    Raises:
+        TicketNotFound, TicketNotValid, TicketAdmitted: one of them cannot be.
+    """
+    by_id = {ticket.id: ticket for ticket in issued}
+    if not by_id.keys() >= set(ticket_ids):
+        raise domain.TicketNotFound
+    if ticket_ids:
+        found = [by_id[ticket_id] for ticket_id in ticket_ids]
+        if any(ticket.state != ticket_pb2.TICKET_STATE_ISSUED for ticket in found):
+            raise domain.TicketNotValid
+    else:
+        found = [each for each in issued if each.state == ticket_pb2.TICKET_STATE_ISSUED]
+    if not include_admitted and any(ticket.HasField("admitted_at") for ticket in found):
+        raise domain.TicketAdmitted
+    return [ticket.number for ticket in found]
+
+
+async def _plan(
+    tx: Transaction, order: Order, wish: Wish, chosen: Collection[int] | None
+) -> tuple[Source | None, Plan]:
+    """What of which payment of a locked order the wish comes to."""
+    known = await store.list_refunds(tx, order.id)
+    valid = opening.valid_numbers(order, known)
+    source = _source(await store.lock_sources(tx, order.id, order.payment_id))
+    if source is None and order.paid_at is None:
+        raise OrderNotPaid
+    if source and await disputes.disputed_as(tx, source.payment_id):
+        raise domain.OrderDisputed
+    if wish.amount and wish.amount.currency_code != order.currency_code:
+        raise domain.CurrencyMismatch.of("amount.currency_code")
+    minor = wish.amount.minor if wish.amount else None
+    currency_code = order.currency_code
+    stand: domain.Position = {}
+    if source and source.is_kept:
+        stand = opening.kept_position(order, source.payment_id, known)
+    elif source:
+        stand = domain.owed(source.left_minor)
+    if wish.ticket_ids:
+        if chosen is None:  # the order is cancelled, and so are all of its tickets
+            raise domain.TicketNotValid
+        domain.check_valid(chosen, valid)
+        shares = tickets_of(currency_code, order.lines)
+        taken = [share for share in shares if share.number in chosen]
+        return source, domain.plan_tickets(currency_code, stand, taken, minor)
+    if minor is not None:
+        return source, domain.plan_amount(currency_code, stand, minor)
+    return source, domain.plan_all(
+        currency_code, stand, valid, keep_booking_fee=wish.keep_booking_fee
+    )
+
+
+def _source(sources: Sequence[Source]) -> Source | None:
+    """The payment that the order keeps, as long as there is something left of it or nothing else.
+
+    What else was charged goes back by itself. Where that failed, an admin may try again.
+    """
+    left = [source for source in sources if source.left_minor]
+    return next(iter(left or sources), None)
+
+
+class Refunder:
+    """Takes refunds up as they need it: some at once, so that a slow one delays no other."""
+
+    def __init__(
+        self, database: Database, provider: PaymentProvider, tickets: TicketsClient
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._tickets = tickets
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def refund_due(self) -> None:
+        """Start with the refunds that are due; then sleep until there may be more."""
+        free = AT_ONCE - len(self._running)
+        async with self._database.begin() as tx:
+            claims = await store.claim_due(tx, free, LEASE)
+            due_in_s = None if claims else await store.next_due_in_s(tx)
+        for claim in claims:
+            work = refund_claimed(self._database, self._provider, self._tickets, claim)
+            task = asyncio.create_task(work, name=f"refund {claim.refund_id}")
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        if len(self._running) == AT_ONCE:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        elif not claims:
+            sleep_s = LONGEST_SLEEP_S if due_in_s is None else max(due_in_s, SHORTEST_SLEEP_S)
+            await self._database.wait(store.DUE, min(sleep_s, LONGEST_SLEEP_S))
+
+    async def stop(self) -> None:
+        """Let what has begun come to an end."""
+        await delivery.finish(self._running)
+
+
+async def refund_claimed(
+    database: Database, provider: PaymentProvider, tickets: TicketsClient, claim: Claim
+) -> None:
+    """Take one refund as far as it can go now; if that fails, try again later."""
+    try:
+        delay = await _advance(database, provider, tickets, claim)
+    except Exception as error:  # one refund's trouble is not another's
+        delay = timedelta(seconds=min(0.2 * 2 ** min(claim.attempts, 20), LONGEST_DELAY_S))
+        if isinstance(error, TesseraError):
+            telemetry.log.warning("refund delayed", refund_id=claim.refund_id, why=error.reason)
+        else:
+            telemetry.log.exception("refund failed", refund_id=claim.refund_id)
+    with suppress(DatabaseUnavailable):  # then the lease runs out
+        async with database.begin() as tx:
+            await store.postpone(tx, claim, delay)
+
+
+async def _advance(
+    database: Database, provider: PaymentProvider, tickets: TicketsClient, claim: Claim
+) -> timedelta | None:
+    """Take the steps that a refund needs; answers when to look again, None: never."""
+    for _ in range(MAX_STEPS):
+        async with database.begin() as tx:
+            refund = await store.get_refund(tx, claim.refund_id)
+            assert refund is not None, "refunds are never deleted"
+            order = await orders.get_order(tx, refund.order_id)
+            assert order is not None, "orders are never deleted"
+        match domain.next_step(refund):
+            case Step.NOTHING:
+                return None
+            case Step.CANCEL_TICKETS:
+                await _cancel_tickets(database, tickets, order, refund)
+            case Step.FINISH:
+                await _finish(database, order, refund)
+            case Step.PAY:
+                return None if await _pay(database, provider, refund) else DISPUTE_CHECK
+            case Step.LOOK:
+                return await _look(database, provider, refund, claim)
+    raise RuntimeError(f"refund {claim.refund_id} does not come to an end")
+
+
+async def _cancel_tickets(
+    database: Database, tickets: TicketsClient, order: Order, refund: Refund
+) -> None:
+    await tickets.cancel(order, refund.ticket_numbers, keep_off_sale=refund.keep_off_sale)
+    async with database.begin() as tx:
+        await store.update_refund(tx, refund.id, tickets_cancelled=True)
+
+
+async def _finish(database: Database, order: Order, refund: Refund) -> None:
+    async with database.begin() as tx:
+        await orders.get_order(tx, order.id, lock=True)
+        current = await store.get_refund(tx, refund.id, lock=True)
+        if current and domain.next_step(current) is Step.FINISH:
+            await observing.finish(tx, order, current)
+
+
+async def _pay(database: Database, provider: PaymentProvider, refund: Refund) -> bool:
+    """Ask Stripe for the money; False while a dispute keeps it."""
+    assert refund.payment_id, "money goes back from a payment"
+    async with database.begin() as tx:
+        provider_id = await store.get_provider_id(tx, refund.payment_id)
+        dispute = await disputes.disputed_as(tx, refund.payment_id)
+    if dispute is DisputeState.OPEN:
+        return False
+    if dispute is DisputeState.LOST:  # the customer has it from their bank
+        await _refuse(database, refund, "dispute_lost")
+        return True
+    try:
+        report = await provider.refund(refund, provider_id)
+    except PaymentRefused as refused:
+        code = refused.metadata.get("code", "")
+        telemetry.log.warning("refund refused", refund_id=refund.id, why=refused.message)
+        if code == "charge_disputed":  # its webhook is still on its way
+            return False
+        await _refuse(database, refund, code or "refused")
+        return True
+    except PaymentProviderUnavailable as error:
+        if error.key_is_spent:
+            async with database.begin() as tx:
+                await store.update_refund(tx, refund.id, key_number=refund.key_number + 1)
+        raise
+    async with database.begin() as tx:
+        await observing.observe_refund(tx, report)
+    return True
+
+
+async def _refuse(database: Database, refund: Refund, reason: str) -> None:
+    async with database.begin() as tx:
+        await orders.get_order(tx, refund.order_id, lock=True)
+        if refund.payment_id:
+            await store.get_left(tx, refund.payment_id)
+        current = await store.get_refund(tx, refund.id, lock=True)
+        if current and domain.next_step(current) is Step.PAY:
+            await observing.refuse(tx, current, reason)
+
+
+async def _look(
+    database: Database, provider: PaymentProvider, refund: Refund, claim: Claim
+) -> timedelta | None:
+    """Hear Stripe about a refund that takes its time: a webhook may be late or lost."""
+    assert refund.provider_id, "what Stripe has, it has a name for"
+    report = await provider.retrieve_refund(refund.provider_id)
+    async with database.begin() as tx:
+        if await observing.observe_refund(tx, report):
+            return None
+    return min(store.LOOK_AFTER * float(2 ** min(claim.attempts, 10)), LONGEST_LOOK)
+
+
+async def _visible(tx: Transaction, caller: Caller, order_id: str, *, lock: bool = False) -> Order:
+    order = await orders.get_order(tx, order_id, lock=lock)
+    if order is None or not (caller.order_id == order_id or caller.works_for(order.organizer_id)):
+        raise OrderNotFound
+    return order
