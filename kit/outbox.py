@@ -6,7 +6,19 @@ from collections.abc import Sequence
 
 from google.protobuf import json_format
 from google.protobuf.message import Message as Proto
-from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, delete, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from kit import telemetry
@@ -46,20 +58,37 @@ async def add(tx: Transaction, body: Proto, *, version: int = 1) -> None:
     await add_all(tx, [body], version=version)
 
 
+async def add_if(
+    tx: Transaction, body: Proto, condition: ColumnElement[bool], *, version: int = 1
+) -> None:
+    """Announce something if the database finds the condition true: the same statement either way.
+
+    So nobody learns from how long it takes whether it was announced.
+    """
+    row = _row(new_id("msg"), body, _headers(version))
+    values = select(*map(literal, row.values())).where(condition)
+    await tx.execute(insert(_outbox).from_select(list(row), values))
+    signal(tx, SIGNAL)
+
+
 async def add_all(tx: Transaction, bodies: Sequence[Proto], *, version: int = 1) -> None:
     """Announce several things in one statement, to be relayed in this order."""
     if not bodies:
         return
-    headers = json.dumps(
+    headers = _headers(version)
+    ids = sorted(new_id("msg") for _ in bodies)
+    rows = [_row(key, body, headers) for key, body in zip(ids, bodies, strict=True)]
+    await tx.execute(insert(_outbox), rows)
+    signal(tx, SIGNAL)
+
+
+def _headers(version: int) -> str:
+    return json.dumps(
         {
             "version": str(version),
             "traceparent": telemetry.traceparent.get() or telemetry.new_traceparent(),
         }
     )
-    ids = sorted(new_id("msg") for _ in bodies)
-    rows = [_row(key, body, headers) for key, body in zip(ids, bodies, strict=True)]
-    await tx.execute(insert(_outbox), rows)
-    signal(tx, SIGNAL)
 
 
 def _row(message_id: str, body: Proto, headers: str) -> dict[str, object]:
