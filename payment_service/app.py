@@ -7,8 +7,8 @@ from tessera.payment.v1 import (
     ledger_service_pb2_grpc,
     order_lookup_service_pb2_grpc,
     order_service_pb2_grpc,
-    voucher_service_pb2_grpc,
     refund_service_pb2_grpc,
+    voucher_service_pb2_grpc,
     webhook_service_pb2_grpc,
 )
 
