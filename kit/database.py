@@ -2,16 +2,16 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-from sqlalchemy import MetaData, text
+from sqlalchemy import Executable, MetaData, Row, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from kit.errors import Unavailable
 from kit.settings import InvalidSetting
@@ -60,6 +60,7 @@ class Database:
                 },
             },
         )
+        self._each = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._signals: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     @asynccontextmanager
@@ -69,31 +70,43 @@ class Database:
         Raises:
             DatabaseUnavailable: there is no connection, or it was lost.
         """
+        async with self._connection(self._engine) as connection:
+            callbacks: list[Callable[[], None]] = []
+            async with connection.begin():
+                _info(connection)["database"] = self
+                _info(connection)["on_commit"] = callbacks
+                yield connection
+            for callback in callbacks:
+                callback()
+
+    async def execute(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> Sequence[Row[Any]]:
+        """The rows of one statement, which is a transaction by itself: one trip, not three.
+
+        Raises:
+            DatabaseUnavailable: there is no connection, or it was lost.
+        """
+        async with self._connection(self._each) as connection:
+            result = await connection.execute(statement, values)
+            return result.all() if result.returns_rows else []
+
+    @asynccontextmanager
+    async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """One from the pool, whose passing failures are DatabaseUnavailable."""
         try:
-            async with self._connection() as connection:
-                callbacks: list[Callable[[], None]] = []
-                async with connection.begin():
-                    _info(connection)["database"] = self
-                    _info(connection)["on_commit"] = callbacks
-                    yield connection
-                for callback in callbacks:
-                    callback()
+            async with AsyncExitStack() as stack:
+                try:
+                    connection = await stack.enter_async_context(engine.connect())
+                except DBAPIError as error:  # whatever it is, we can only try again
+                    raise DatabaseUnavailable from error
+                yield connection
         except (OSError, PoolTimeoutError, InterfaceError, OperationalError) as error:
             raise DatabaseUnavailable from error
         except DBAPIError as error:
             if error.connection_invalidated or _is_passing(error):
                 raise DatabaseUnavailable from error
             raise
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        """One from the pool. Whatever keeps us from having one, we can only try again."""
-        async with AsyncExitStack() as stack:
-            try:
-                connection = await stack.enter_async_context(self._engine.connect())
-            except DBAPIError as error:
-                raise DatabaseUnavailable from error
-            yield connection
 
     async def wait(self, name: str, timeout_s: float) -> None:
         """Sleep until a transaction that signalled `name` commits, at most `timeout_s`."""

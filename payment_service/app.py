@@ -26,6 +26,7 @@ from payment_service.orders.rpc import Orders
 from payment_service.orders.tokens import OrderTokens
 from payment_service.payments import store as payment_store
 from payment_service.payments.operations import Settler
+from payment_service.payments.pacer import Pacer
 from payment_service.payments.rpc import Webhooks
 from payment_service.payments.stripe_api import StripeProvider
 from payment_service.refunds.operations import Refunder
@@ -43,11 +44,13 @@ async def build(host: Host) -> Service:
     """The service's RPCs and its background work."""
     settings = Settings.read(host.environment)
     database = host.database
+    pacer = Pacer(database, settings.stripe_calls_per_second)
     provider = StripeProvider(
         settings.stripe_secret_key,
         settings.stripe_publishable_key,
         settings.stripe_webhook_secret,
         settings.stripe_api_base,
+        pacer,
     )
     broker = brokers.connect(settings.amqp_url, settings.database_url)
     tickets, documents = TicketsClient(host.mesh), DocumentsClient(host.mesh)
@@ -71,6 +74,7 @@ async def build(host: Host) -> Service:
         await settler.stop()
         await refunder.stop()
         await broker.close()
+        await pacer.close()
         await provider.close()
 
     return Service(

@@ -16,6 +16,7 @@ class Settings:
     stripe_publishable_key: str
     stripe_webhook_secret: str
     stripe_api_base: str
+    stripe_calls_per_second: int  # by all replicas together
     order_token_secret: bytes
     amqp_url: str
     database_url: str
@@ -28,6 +29,9 @@ class Settings:
             stripe_publishable_key=environment.text("STRIPE_PUBLISHABLE_KEY"),
             stripe_webhook_secret=environment.text("STRIPE_WEBHOOK_SECRET"),
             stripe_api_base=environment.text("STRIPE_API_BASE", STRIPE),
+            stripe_calls_per_second=environment.integer(
+                "STRIPE_CALLS_PER_SECOND", 80, low=1, high=10_000
+            ),
             order_token_secret=environment.secret("SECRET_KEY"),
             amqp_url=environment.text("AMQP_URL", ""),
             database_url=environment.text("DATABASE_URL"),

@@ -140,6 +140,8 @@ payments = Table(
     Column("provider_status", Text, nullable=False, server_default=""),
     Column("decline_code", Text, nullable=False, server_default=""),
     Column("failure_announced", Boolean, nullable=False, server_default=false()),
+    # Whether the ledger has what the provider keeps of it, which may be known late.
+    Column("fee_booked", Boolean, nullable=False, server_default=false()),
     # Stripe replays an answer for its key, errors too: a definite failure moves on to the next.
     Column("key_number", Integer, nullable=False, server_default=text("1")),
     _created(),
@@ -361,12 +363,14 @@ reconciliation_findings = Table(
     Column("is_healed", Boolean, nullable=False),
 )
 
-# When the next call to the payment provider may begin: one row that all replicas share.
+# When the next call to the payment provider may begin: one row that all replicas share. A crash of
+# the database may forget it, so it costs no flush.
 pacers = Table(
     "pacers",
     metadata,
     Column("name", Text, primary_key=True),
     Column("next_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    prefixes=["UNLOGGED"],
 )
 
 webhooks = Table(

@@ -18,6 +18,7 @@ from payment_service.payments.domain import (
     Report,
     UnchargeableAmount,
 )
+from payment_service.payments.pacer import Pacer
 from payment_service.refunds.domain import Refund, RefundReport
 
 TIMEOUT_S = 10
@@ -40,16 +41,34 @@ _PASSING = frozenset({"lock_timeout", "idempotency_key_in_use"})
 PAGE_SIZE, MAX_PAGES = 100, 20
 
 
+class _PacedClient(stripe.HTTPXClient):
+    """Has every request wait for its turn, those included that the SDK repeats."""
+
+    def __init__(self, pacer: Pacer | None) -> None:
+        super().__init__(timeout=TIMEOUT_S)
+        self._pacer = pacer
+
+    async def request_async(self, *args: Any, **kwargs: Any) -> Any:
+        if self._pacer is not None:
+            await self._pacer.turn()
+        return await super().request_async(*args, **kwargs)
+
+
 class StripeProvider:
-    """The payment provider that Tessera ships with."""
+    """The payment provider that Tessera ships with. Without a pacer it calls at once."""
 
     def __init__(
-        self, secret_key: str, publishable_key: str, webhook_secret: str, api_base: str
+        self,
+        secret_key: str,
+        publishable_key: str,
+        webhook_secret: str,
+        api_base: str,
+        pacer: Pacer | None = None,
     ) -> None:
         self.publishable_key = publishable_key
         self.api_base = api_base
         self._webhook_secret = webhook_secret
-        self._http = stripe.HTTPXClient(timeout=TIMEOUT_S)
+        self._http = _PacedClient(pacer)
         self._client = stripe.StripeClient(
             secret_key,
             base_addresses={"api": api_base},

@@ -162,6 +162,7 @@ def upgrade() -> None:
             "next_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
         ),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_pacers")),
+        prefixes=["UNLOGGED"],
     )
     op.create_table(
         "reconciliations",
@@ -411,6 +412,10 @@ def upgrade() -> None:
             "failure_announced", sa.Boolean(), server_default=sa.text("false"), nullable=False
         ),
     )
+    op.add_column(
+        "payments",
+        sa.Column("fee_booked", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+    )
     op.drop_constraint(op.f("uq_payments_order_id"), "payments", type_="unique")
     op.create_index(op.f("ix_payments_order_id"), "payments", ["order_id"], unique=False)
     op.add_column("refunds", sa.Column("order_id", sa.Text(), nullable=True))
@@ -516,6 +521,7 @@ def downgrade() -> None:
     op.create_unique_constraint(
         op.f("uq_payments_order_id"), "payments", ["order_id"], postgresql_nulls_not_distinct=False
     )
+    op.drop_column("payments", "fee_booked")
     op.drop_column("payments", "failure_announced")
     op.drop_column("payments", "refunded_minor")
     op.drop_index(
