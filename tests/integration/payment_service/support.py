@@ -13,14 +13,17 @@ from typing import Any
 import grpc.aio
 import httpx
 import stripe
+from google.protobuf.message import Message as Proto
 from sqlalchemy import text
 from tessera.payment.v1 import (
     insights_service_pb2_grpc,
     ledger_service_pb2_grpc,
     messages_pb2,
+    order_lookup_service_pb2_grpc,
     order_pb2,
     order_service_pb2,
     order_service_pb2_grpc,
+    voucher_service_pb2_grpc,
     webhook_service_pb2,
     webhook_service_pb2_grpc,
 )
@@ -50,6 +53,7 @@ from ticket_service.holds.operations import expire_holds
 
 CUSTOMER = {"email": "grace@customer.example", "full_name": "Grace Hopper"}
 ANNOUNCEMENTS = Queue("tests", "payment.succeeded")
+OTHER_ANNOUNCEMENTS = [Queue("tests", key) for key in ("order_lookup.requested",)]
 SETTLED_WITHIN_S = 30
 
 
@@ -61,6 +65,8 @@ class PaymentApi:
         self.insights = insights_service_pb2_grpc.InsightsServiceStub(channel)
         self.ledger = ledger_service_pb2_grpc.LedgerServiceStub(channel)
         self.webhooks = webhook_service_pb2_grpc.WebhookServiceStub(channel)
+        self.vouchers = voucher_service_pb2_grpc.VoucherServiceStub(channel)
+        self.lookups = order_lookup_service_pb2_grpc.OrderLookupServiceStub(channel)
 
 
 @dataclass
@@ -68,12 +74,19 @@ class Announced:
     """What payment_service told the world."""
 
     messages: list[messages_pb2.PaymentSucceeded] = field(default_factory=list)
+    others: list[Proto] = field(default_factory=list)
 
     async def handle(self, message: Message) -> None:
         from google.protobuf import json_format
 
         found = json_format.Parse(message.body, messages_pb2.PaymentSucceeded())
         self.messages.append(found)
+
+    async def handle_other(self, message: Message) -> None:
+        from google.protobuf import json_format
+
+        proto = getattr(messages_pb2, message.type.rpartition(".")[2])()
+        self.others.append(json_format.Parse(message.body, proto))
 
     def of(self, order_id: str) -> list[messages_pb2.PaymentSucceeded]:
         return [message for message in self.messages if message.order_id == order_id]
@@ -312,6 +325,8 @@ async def open_shop(installation: Installation) -> AsyncIterator[Shop]:
     announced, port = Announced(), free_port()
     broker = brokers.connect("", installation.database_url)
     await broker.consume(ANNOUNCEMENTS, announced.handle)
+    for queue in OTHER_ANNOUNCEMENTS:
+        await broker.consume(queue, announced.handle_other)
     await installation.start("ticket_service")
     await installation.start("payment_service")
     verifier = auth.TokenVerifier(installation.issuer.keys)
