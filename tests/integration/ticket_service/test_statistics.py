@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from tessera.ticket.v1 import ticket_service_pb2
 
+from tests.integration.ticket_service.lines import join, look
 from tests.integration.ticket_service.support import Organizer, Shop, refused
 
 
@@ -55,9 +56,23 @@ async def test_what_remains_is_what_a_quota_leaves(shop: Shop, organizer: Organi
     assert [kind.remaining for kind in found.ticket_types] == [4, 3]
 
 
+async def test_holds_are_counted_whatever_became_of_them_and_offers_that_were_taken_up(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer, {"total_stock": 3})
+    sold, released, _ = [await shop.hold(published) for _ in range(3)]
+    await shop.issue(sold.id)
+    assert (await statistics(shop, published.id)).holds == 3
+    entries = [await join(shop, published) for _ in range(2)]
+    await shop.release(released.id)
+    assert (await statistics(shop, published.id)).holds == 3
+    await shop.issue((await look(shop, entries[0].id)).hold_id)
+    assert (await statistics(shop, published.id)).holds == 4
+
+
 async def test_an_event_without_sales_has_zeroes(shop: Shop, organizer: Organizer) -> None:
     draft = await shop.draft(organizer)
     found = await statistics(shop, draft.id)
-    assert (list(found.ticket_types), list(found.days)) == ([], [])
+    assert (list(found.ticket_types), list(found.days), found.holds) == ([], [], 0)
     with refused("EVENT_NOT_FOUND"):
         await statistics(shop, "evt_none")
