@@ -24,9 +24,15 @@ MANY = 20
 
 @pytest.fixture
 async def database(shop: Shop) -> AsyncIterator[Database]:
-    """As many connections as there are customers."""
+    """As many connections as there are customers, all of them open: who is first is a race."""
     url = service_url(shop.installation.database_url, "payment")
-    database = Database(url, pool_size=MANY)
+    database, everybody = Database(url, pool_size=MANY), asyncio.Barrier(MANY)
+
+    async def connect() -> None:
+        async with database.begin():
+            await everybody.wait()
+
+    await asyncio.gather(*(connect() for _ in range(MANY)))
     yield database
     await database.close()
 
