@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.postgres import EmbeddedPostgres
+from tests.integration.payment_service.bookkeeping import Books, open_books
 from tests.integration.payment_service.installation import installed
 from tests.integration.payment_service.support import Shop, open_shop
 
@@ -30,3 +31,10 @@ async def shop(running_shop: Shop) -> AsyncIterator[Shop]:
     yield replace(running_shop, organizer_id=f"org_{uuid.uuid4().hex}")
     await running_shop.sandbox.clear_faults()
     await running_shop.settled()
+
+
+@pytest.fixture
+async def books(postgres: EmbeddedPostgres) -> AsyncIterator[Books]:
+    """Empty books, without a service."""
+    async with open_books(postgres.url) as books:
+        yield books

@@ -8,21 +8,14 @@
 """
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from deploy.local.postgres import EmbeddedPostgres
-from kit.database import Database, ensure_database, service_url
-from kit.migrations import upgrade
-from kit.service import ROOT
 from payment_service.ledger import store
 from payment_service.ledger.domain import Account, Entry, Kind, Question, Transaction, Unbalanced
-from tests.support.invariants import broken_invariants
+from tests.integration.payment_service.bookkeeping import Books
 
 TICKETS = Transaction(
     Kind.CHARGE,
@@ -37,43 +30,6 @@ TICKETS = Transaction(
         Entry(Account.TAX, -1_900, "tt_1"),
     ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """A database of payment_service that nobody serves."""
-
-    url: str
-    database: Database
-
-    async def execute(self, sql: str) -> None:
-        async with self.database.begin() as tx:
-            await tx.execute(text(sql))
-
-    async def book(self, *booked: Transaction) -> set[str]:
-        async with self.database.begin() as tx:
-            return await store.book_all(tx, booked)
-
-    async def sources(self) -> list[str]:
-        async with self.database.begin() as tx:
-            found = await tx.execute(text("SELECT source FROM ledger_transactions ORDER BY id"))
-            return list(found.scalars())
-
-    async def broken(self) -> list[str]:
-        found = await broken_invariants(self.url, "payment")
-        assert all(line.startswith("I8: ") for line in found), found
-        return found
-
-
-@pytest.fixture
-async def books(postgres: EmbeddedPostgres) -> AsyncIterator[Books]:
-    base = postgres.url.replace("/tessera?", f"/t{uuid.uuid4().hex[:12]}?")
-    url = service_url(base, "payment")
-    await ensure_database(url)
-    await upgrade(ROOT / "payment_service", url)
-    database = Database(url, pool_size=5)
-    yield Books(base, database)
-    await database.close()
 
 
 def test_what_does_not_sum_to_zero_is_not_even_made() -> None:
