@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc.aio
 import httpx
@@ -23,6 +23,7 @@ from tessera.payment.v1 import (
     order_pb2,
     order_service_pb2,
     order_service_pb2_grpc,
+    refund_service_pb2_grpc,
     voucher_service_pb2_grpc,
     webhook_service_pb2,
     webhook_service_pb2_grpc,
@@ -53,8 +54,20 @@ from ticket_service.holds.operations import expire_holds
 
 CUSTOMER = {"email": "grace@customer.example", "full_name": "Grace Hopper"}
 ANNOUNCEMENTS = Queue("tests", "payment.succeeded")
-OTHER_ANNOUNCEMENTS = [Queue("tests", key) for key in ("order_lookup.requested",)]
+OTHER_ANNOUNCEMENTS = [
+    Queue("tests", key)
+    for key in (
+        "payment.failed",
+        "order.expired",
+        "order.cancelled",
+        "refund.issued",
+        "order_event.updated",
+        "order_lookup.requested",
+    )
+]
 SETTLED_WITHIN_S = 30
+
+Told = TypeVar("Told", bound=Proto)
 
 
 class PaymentApi:
@@ -62,6 +75,7 @@ class PaymentApi:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
+        self.refunds = refund_service_pb2_grpc.RefundServiceStub(channel)
         self.insights = insights_service_pb2_grpc.InsightsServiceStub(channel)
         self.ledger = ledger_service_pb2_grpc.LedgerServiceStub(channel)
         self.webhooks = webhook_service_pb2_grpc.WebhookServiceStub(channel)
@@ -90,6 +104,11 @@ class Announced:
 
     def of(self, order_id: str) -> list[messages_pb2.PaymentSucceeded]:
         return [message for message in self.messages if message.order_id == order_id]
+
+    def that(self, kind: type[Told], order_id: str) -> list[Told]:
+        """What else was said of this kind about an order, in the order it came."""
+        said = [message for message in self.others if isinstance(message, kind)]
+        return [message for message in said if message.order_id == order_id]  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
