@@ -36,7 +36,9 @@ async def admit(tx: Transaction, use: VoucherUse) -> Voucher:
     domain.check_ticket_types(voucher, use)
     if voucher.is_limited:
         email = domain.normal_email(use.customer_email)
-        domain.check_limits(voucher, await store.count_uses(tx, voucher, use, email))
+        uses = await store.count_uses(tx, voucher, use, email)
+        if uses is not None:
+            domain.check_limits(voucher, uses)
     return voucher
 
 

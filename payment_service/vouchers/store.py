@@ -8,7 +8,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kit.database import Transaction
@@ -108,7 +119,11 @@ async def look_up(
         vouchers,
         # Where there is no limit, nobody counts.
         case((vouchers.c.max_redemptions.is_(None), 0), else_=_uses.scalar_subquery()),
-        case((vouchers.c.max_per_event.is_(None), 0), else_=for_event.scalar_subquery()),
+        case(
+            (vouchers.c.max_per_event.is_(None), 0),
+            (vouchers.c.event_id.is_not(None), _uses.scalar_subquery()),
+            else_=for_event.scalar_subquery(),
+        ),
         func.now(),
     ).where(vouchers.c.organizer_id == organizer_id, vouchers.c.code == code)
     row = (await tx.execute(query)).first()
@@ -147,15 +162,27 @@ async def lock_voucher(
     return Voucher(*row) if row else None
 
 
-async def count_uses(tx: Transaction, voucher: Voucher, use: VoucherUse, email: str) -> Uses:
-    """The orders that use a voucher, but for one that has the same hold."""
-    same = select(orders.c.id).where(orders.c.hold_id == use.hold_id).scalar_subquery()
+async def count_uses(tx: Transaction, voucher: Voucher, use: VoucherUse, email: str) -> Uses | None:
+    """The orders that use a voucher, as far as it has limits; None: this order is one of them.
+
+    It is when an order is there with its hold, since the same request came twice at once.
+    """
+
+    def count(limit: int | None, *conditions: ColumnElement[bool]) -> ColumnElement[int]:
+        if limit is None:
+            return literal(0)
+        counted = select(func.count()).where(_redemptions.voucher_id == voucher.id, *conditions)
+        return counted.scalar_subquery()
+
+    # All uses of one event's voucher are for that event, which its index need not know.
+    of_event = [] if voucher.event_id else [_redemptions.event_id == use.event_id]
     query = select(
-        func.count(),
-        func.count().filter(_redemptions.event_id == use.event_id),
-        func.count().filter(_redemptions.customer_email == email),
-    ).where(_redemptions.voucher_id == voucher.id, _redemptions.order_id.is_distinct_from(same))
-    return Uses(*(await tx.execute(query)).one())
+        count(voucher.max_redemptions),
+        count(voucher.max_per_event, *of_event),
+        count(voucher.max_per_customer, _redemptions.customer_email == email),
+    ).where(~exists().where(orders.c.hold_id == use.hold_id))
+    row = (await tx.execute(query)).first()
+    return Uses(*row) if row else None
 
 
 async def insert_redemption(
