@@ -4,6 +4,7 @@ import os
 import secrets
 import time
 import uuid
+from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # ten bits each
@@ -13,6 +14,11 @@ _SHIFTS = range(120, -1, -10)
 def new_id(prefix: str) -> str:
     """`evt_01kaz…`: the prefix and 26 characters of Crockford base 32."""
     return f"{prefix}_{_base32(_uuid7())}"
+
+
+def first_id(prefix: str, moment: datetime) -> str:
+    """The smallest id that `new_id` may make from this moment on: ids made before are smaller."""
+    return f"{prefix}_{_base32(int(moment.timestamp() * 1000) << 80)}"
 
 
 def uuid7() -> uuid.UUID:

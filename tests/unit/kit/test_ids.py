@@ -2,10 +2,11 @@
 
 import time
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
-from kit.ids import new_code, new_id, uuid7
+from kit.ids import first_id, new_code, new_id, uuid7
 
 
 def test_an_id_says_what_it_names() -> None:
@@ -29,6 +30,15 @@ def test_ids_sort_by_age() -> None:
     while uuid7().int >> 80 == made_in:
         pass
     assert older < new_id("evt")
+
+
+def test_the_first_id_of_a_moment_parts_older_ids_from_younger_ones() -> None:
+    older = new_id("evt")
+    made_in = uuid7().int >> 80
+    while uuid7().int >> 80 == made_in:
+        pass
+    parting = first_id("evt", datetime.fromtimestamp((made_in + 1) / 1000, UTC))
+    assert older < parting < new_id("evt")
 
 
 def test_no_two_ids_are_the_same() -> None:
