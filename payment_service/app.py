@@ -3,6 +3,7 @@
 import asyncio
 
 from tessera.payment.v1 import (
+    dispute_service_pb2_grpc,
     insights_service_pb2_grpc,
     ledger_service_pb2_grpc,
     order_lookup_service_pb2_grpc,
@@ -16,6 +17,8 @@ from kit import brokers, idempotency, outbox
 from kit.rpc_server import Guard
 from kit.service import Host, Service
 from kit.user_keys import verifier
+from payment_service.disputes.operations import Follower
+from payment_service.disputes.rpc import Disputes
 from payment_service.documents_client import DocumentsClient
 from payment_service.insights.rpc import InsightsRpc
 from payment_service.ledger.rpc import Ledger
@@ -58,6 +61,7 @@ async def build(host: Host) -> Service:
     orders = Orders(database, provider, tickets, documents, tokens)
     settler = Settler(database, provider, tickets)
     refunder = Refunder(database, provider, tickets)
+    follower = Follower(database, tickets)
 
     async def relay() -> None:
         if not await outbox.relay(database, broker):
@@ -73,6 +77,7 @@ async def build(host: Host) -> Service:
     async def stop() -> None:
         await settler.stop()
         await refunder.stop()
+        await follower.stop()
         await broker.close()
         await pacer.close()
         await provider.close()
@@ -92,6 +97,7 @@ async def build(host: Host) -> Service:
                 Refunds(database, tickets),
                 refund_service_pb2_grpc.add_RefundServiceServicer_to_server,
             ),
+            (Disputes(database), dispute_service_pb2_grpc.add_DisputeServiceServicer_to_server),
             (Ledger(database), ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server),
             (
                 OrderLookups(database, LookupCodes(settings.order_token_secret), tokens),
@@ -106,6 +112,7 @@ async def build(host: Host) -> Service:
         workers={
             "settle": settler.settle_due,
             "refund": refunder.refund_due,
+            "follow": follower.follow_due,
             "relay": relay,
             "forget": forget,
         },

@@ -101,7 +101,7 @@ def move(dispute: Dispute, state: DisputeState) -> DisputeState:
 class Fate(StrEnum):
     """What is to be done with the tickets of a disputed order."""
 
-    WAIT = "WAIT"  # there are none yet
+    WAIT = "WAIT"  # there may be none yet
     BLOCK = "BLOCK"
     ADMIT = "ADMIT"
     CANCEL = "CANCEL"
@@ -110,10 +110,10 @@ class Fate(StrEnum):
 
 def fate(order: OrderState, states: Collection[DisputeState]) -> Fate:
     """What the disputes about an order mean for its tickets, all together."""
-    if DisputeState.LOST in states:
-        return Fate.CANCEL
     if order is OrderState.PENDING:
         return Fate.WAIT
+    if DisputeState.LOST in states:
+        return Fate.CANCEL
     if order is not OrderState.PAID:
         return Fate.NOTHING
     return Fate.BLOCK if DisputeState.OPEN in states else Fate.ADMIT

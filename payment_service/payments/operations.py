@@ -16,6 +16,8 @@ from kit.clock import now, to_timestamp
 from kit.database import Database, DatabaseUnavailable, Transaction
 from kit.errors import TesseraError
 from kit.proto_money import to_proto
+from payment_service.disputes.domain import DisputeReport
+from payment_service.disputes.observing import observe_dispute
 from payment_service.ledger import postings
 from payment_service.ledger import store as ledger
 from payment_service.orders import store as orders
@@ -80,6 +82,8 @@ async def receive_webhook(
                 await _observe(tx, report.about)
             case RefundReport():
                 await observe_refund(tx, report.about)
+            case DisputeReport():
+                await observe_dispute(tx, report.about)
 
 
 class Settler:

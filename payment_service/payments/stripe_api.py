@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import stripe
 
 from kit.money import Money
+from payment_service.disputes.domain import DisputeReport
 from payment_service.payments.domain import (
     AmountTooLarge,
     AmountTooSmall,
@@ -219,13 +221,35 @@ def _read_refund(refund: dict[str, Any]) -> RefundReport:
     )
 
 
+def _read_dispute(dispute: dict[str, Any]) -> DisputeReport:
+    currency_code = dispute["currency"].upper()
+    due_by = (dispute.get("evidence_details") or {}).get("due_by")
+    moved = dispute.get("balance_transactions") or []
+    fee_currency_code = moved[0]["currency"].upper() if moved else ""
+    fees = [minor_amount(fee_currency_code, each["fee"]) for each in moved]
+    return DisputeReport(
+        provider_id=dispute["id"],
+        payment_provider_id=dispute.get("payment_intent") or "",
+        status=dispute["status"],
+        currency_code=currency_code,
+        amount_minor=minor_amount(currency_code, dispute["amount"]),
+        reason=dispute.get("reason") or "",
+        opened_at=datetime.fromtimestamp(dispute["created"], UTC),
+        evidence_due_at=datetime.fromtimestamp(due_by, UTC) if due_by else None,
+        fee_minor=sum(fee for fee in fees if fee > 0),
+        fee_returned_minor=-sum(fee for fee in fees if fee < 0),
+        fee_currency_code=fee_currency_code,
+    )
+
+
 def _ignore(_: dict[str, Any]) -> None:
     return None
 
 
-_READERS: Mapping[str, Callable[[dict[str, Any]], Intent | RefundReport | None]] = {
+_READERS: Mapping[str, Callable[[dict[str, Any]], Intent | RefundReport | DisputeReport | None]] = {
     "payment_intent": _read,
     "refund": _read_refund,
+    "dispute": _read_dispute,
 }
 
 

@@ -15,6 +15,7 @@ from payment_service.orders.domain import Fulfilment, Order, OrderState
 from payment_service.payments.domain import Payment
 from payment_service.refunds import domain, store
 from payment_service.refunds.domain import Plan, Refund, RefundOrigin, RefundState
+from payment_service.vouchers import redemptions
 
 
 async def return_charge(tx: Transaction, order: Order, payment: Payment) -> Refund | None:
@@ -118,6 +119,7 @@ async def cancel_order(tx: Transaction, order: Order, reason: str) -> None:
     """A locked, paid order ends, and everybody is told. Somebody else takes its tickets back."""
     await orders.move_order(tx, order, OrderState.CANCELLED, cancel_reason=reason)
     await orders.set_fulfilment(tx, order.id, Fulfilment.TAKEN_BACK)
+    await redemptions.give_back(tx, order.id)
     await outbox.add(
         tx,
         messages_pb2.OrderCancelled(

@@ -1,6 +1,5 @@
 """Every SQL statement about refunds."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -179,10 +178,10 @@ async def postpone(tx: Transaction, claim: Claim, delay: timedelta | None) -> No
     )
 
 
-async def make_due(tx: Transaction, refund_ids: Sequence[str]) -> None:
-    """Have refunds taken up as soon as this transaction commits."""
-    now = update(refunds).where(refunds.c.id.in_(refund_ids)).values(next_attempt_at=func.now())
-    await tx.execute(now)
+async def wake(tx: Transaction, payment_id: str) -> None:
+    """Have the refunds of a payment taken up that wait for its dispute to end."""
+    waiting = (refunds.c.payment_id == payment_id, refunds.c.state == RefundState.CREATED)
+    await tx.execute(update(refunds).where(*waiting).values(next_attempt_at=func.now()))
     signal(tx, DUE)
 
 
