@@ -19,6 +19,16 @@ _PATTERNS = {
     r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$": 'must be a decimal number, such as "12.50"',
     r"^(\+?[0-9][0-9 ()./-]{2,30})?$": "must be a telephone number",
     r'^("[0-9]{1,9}"|\*)?$': 'must be the version in quotes, such as "3"',
+    r"^([A-Za-z0-9-]{4,64})?$": "must be 4 to 64 letters, digits and hyphens",
+    r"^[0-9]{6}$": "must be six digits",
+    **dict.fromkeys(
+        (
+            r"^[0-9]{1,2}(\.[0-9]{1,4})?$",
+            r"^([0-9]{1,2}(\.[0-9]{1,4})?)?$",
+            r"^((100|[0-9]{1,2})(\.[0-9]{1,4})?)?$",
+        ),
+        'must be a percentage, such as "8.875"',
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from tessera.payment.v1 import order_lookup_service_pb2, voucher_service_pb2
 from tessera.ticket.v1 import event_service_pb2, hold_service_pb2
 from tessera.type.v1 import money_pb2
 
@@ -43,3 +44,16 @@ def test_zero_bytes_that_are_no_text_are_fine() -> None:
 def test_a_time_beyond_the_calendar_is_refused(seconds: int) -> None:
     with pytest.raises(clock.InvalidTime):
         clock.from_timestamp(Timestamp(seconds=seconds))
+
+
+def test_what_is_not_written_as_it_must_be_is_told_how() -> None:
+    for request, words in (
+        (voucher_service_pb2.CreateVoucherRequest(code="a b"), "4 to 64 letters"),
+        (voucher_service_pb2.CreateVoucherRequest(percentage="1,5"), 'such as "8.875"'),
+        (
+            order_lookup_service_pb2.RedeemOrderLookupRequest(lookup_id="lookup_1", code="12345"),
+            "six digits",
+        ),
+    ):
+        with pytest.raises(InvalidRequest, match=words):
+            validate(request)
