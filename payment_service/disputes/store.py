@@ -1,6 +1,6 @@
 """Every SQL statement about disputes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -61,6 +61,20 @@ async def find_dispute(tx: Transaction, provider_id: str) -> Dispute | None:
     query = select(disputes).where(disputes.c.provider_id == provider_id).with_for_update()
     row = (await tx.execute(query)).first()
     return _dispute(row) if row else None
+
+
+async def find_disputes(tx: Transaction, provider_ids: Collection[str]) -> list[Dispute]:
+    """Disputes by what the provider calls them."""
+    query = select(disputes).where(disputes.c.provider_id.in_(provider_ids))
+    return [_dispute(row) for row in await tx.execute(query)]
+
+
+async def list_open(tx: Transaction, before: datetime, after: str, limit: int) -> list[Dispute]:
+    """Some of the open disputes that were opened before a moment, after an id."""
+    is_open = disputes.c.state == DisputeState.OPEN
+    query = select(disputes).where(disputes.c.id > after, disputes.c.opened_at < before, is_open)
+    found = await tx.execute(query.order_by(disputes.c.id).limit(limit))
+    return [_dispute(row) for row in found]
 
 
 async def states_of_order(tx: Transaction, order_id: str) -> list[DisputeState]:

@@ -109,6 +109,16 @@ async def find_refund(tx: Transaction, provider_id: str) -> Refund | None:
     return _refund(row) if row else None
 
 
+async def find_refunds(
+    tx: Transaction, refund_ids: Collection[str], provider_ids: Collection[str]
+) -> list[Refund]:
+    """Refunds by our ids, and by what the provider calls them."""
+    query = select(refunds).where(
+        refunds.c.id.in_(refund_ids) | refunds.c.provider_id.in_(provider_ids)
+    )
+    return [_refund(row) for row in await tx.execute(query)]
+
+
 async def list_refunds(tx: Transaction, order_id: str) -> list[Refund]:
     """An order's refunds, oldest first."""
     query = select(refunds).where(refunds.c.order_id == order_id).order_by(refunds.c.id)
