@@ -25,19 +25,18 @@ class DisputeState(StrEnum):
     LOST = "LOST"
 
 
+# What was lost is won after all where an appeal succeeds, or the customer withdraws the dispute.
 TRANSITIONS: Mapping[DisputeState, frozenset[DisputeState]] = {
     DisputeState.OPEN: frozenset({DisputeState.WON, DisputeState.LOST}),
+    DisputeState.LOST: frozenset({DisputeState.WON}),
     DisputeState.WON: frozenset(),
-    DisputeState.LOST: frozenset(),
 }
 
 # https://docs.stripe.com/api/disputes/object#dispute_object-status. None: no money has moved.
-# "prevented" is an inquiry that the bank dropped.
 _STATES: Mapping[str, DisputeState | None] = {
     "warning_needs_response": None,
     "warning_under_review": None,
     "warning_closed": None,
-    "prevented": None,
     "needs_response": DisputeState.OPEN,
     "under_review": DisputeState.OPEN,
     "won": DisputeState.WON,
@@ -76,14 +75,17 @@ class DisputeReport:
     reason: str
     opened_at: datetime
     evidence_due_at: datetime | None
+    is_withdrawn: bool = False  # the money, at some time
     fee_minor: int = 0
     fee_returned_minor: int = 0
     fee_currency_code: str = ""
 
 
-def state_of(status: str) -> DisputeState | None:
+def state_of(report: DisputeReport) -> DisputeState | None:
     """What Stripe's word means; None: there is no dispute (yet). An unknown word is an open one."""
-    return _STATES.get(status, DisputeState.OPEN)
+    if report.status == "prevented":  # settled before it became one, some with the money gone
+        return DisputeState.LOST if report.is_withdrawn else None
+    return _STATES.get(report.status, DisputeState.OPEN)
 
 
 def observe(dispute: Dispute, state: DisputeState) -> DisputeState:

@@ -20,7 +20,7 @@ async def observe_dispute(tx: Transaction, report: DisputeReport) -> bool:
     Its money and fees are booked, and a worker has the tickets follow. Nothing is recorded of an
     inquiry, which moves none and is answered in Stripe's dashboard.
     """
-    state = domain.state_of(report.status)
+    state = domain.state_of(report)
     payment_id = await refunds.find_payment_id(tx, report.payment_provider_id)
     if state is None or payment_id is None:
         return False
@@ -76,6 +76,9 @@ async def _close(tx: Transaction, order: Order, dispute: Dispute, state: Dispute
     """The bank's last word: the money is back, or gone with the tickets."""
     await store.close(tx, dispute.id, domain.move(dispute, state))
     if state is DisputeState.WON:
+        if dispute.state is DisputeState.LOST:
+            regained = postings.dispute_regained(order, dispute.id, dispute.amount_minor)
+            await ledger.book(tx, regained)
         await ledger.book(tx, postings.dispute_won(order, dispute.id, dispute.amount_minor))
     else:
         await ledger.book(tx, postings.dispute_lost(order, dispute.id, dispute.amount_minor))

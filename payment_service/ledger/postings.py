@@ -111,6 +111,18 @@ def dispute_lost(
     )
 
 
+def dispute_regained(
+    order: Order, dispute_id: str, amount_minor: int, description: str = ""
+) -> Transaction:
+    """What was lost is won after all: undecided again, for the moment until that is booked."""
+    entries = (
+        Entry(Account.DISPUTED, amount_minor),
+        Entry(Account.DISPUTE_LOSSES, -amount_minor),
+    )
+    source = f"dispute_regained:{dispute_id}"
+    return _transaction(order, Kind.CORRECTION, source, entries, description)
+
+
 def dispute_fee(
     order: Order, dispute_id: str, fee_minor: int, currency_code: str = ""
 ) -> Transaction:
