@@ -1,5 +1,6 @@
 """Every SQL statement about refunds."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
