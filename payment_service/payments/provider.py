@@ -1,8 +1,12 @@
 """What the payments need of a payment provider."""
 
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Protocol
 
+from payment_service.disputes.domain import DisputeReport
 from payment_service.payments.domain import Intent, Payment, Report
+from payment_service.reconciliation.domain import ListedPayment, Movement
 from payment_service.refunds.domain import Refund, RefundReport
 
 
@@ -36,6 +40,27 @@ class PaymentProvider(Protocol):
 
     async def retrieve_refund(self, provider_id: str) -> RefundReport:
         """How a refund stands."""
+
+    async def retrieve_dispute(self, provider_id: str) -> DisputeReport:
+        """How a dispute stands."""
+
+    # What was made from one moment until before another, page by page, newest first.
+
+    def list_payments(
+        self, start: datetime, end: datetime
+    ) -> AsyncIterator[Sequence[ListedPayment]]:
+        """Payments."""
+
+    def list_refunds(self, start: datetime, end: datetime) -> AsyncIterator[Sequence[RefundReport]]:
+        """Refunds."""
+
+    def list_disputes(
+        self, start: datetime, end: datetime
+    ) -> AsyncIterator[Sequence[DisputeReport]]:
+        """Disputes."""
+
+    def list_movements(self, start: datetime, end: datetime) -> AsyncIterator[Sequence[Movement]]:
+        """What came onto the balance, and what went off it."""
 
     def verify(self, payload: bytes, signature: str) -> Report:
         """Read a webhook, or raise InvalidSignature."""

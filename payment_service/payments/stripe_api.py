@@ -1,9 +1,10 @@
 """Stripe: the only file that imports `stripe`."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+import math
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import stripe
 
@@ -21,6 +22,7 @@ from payment_service.payments.domain import (
     UnchargeableAmount,
 )
 from payment_service.payments.pacer import Pacer
+from payment_service.reconciliation.domain import ChargeReport, ListedPayment, Movement
 from payment_service.refunds.domain import Refund, RefundReport
 
 TIMEOUT_S = 10
@@ -41,6 +43,8 @@ _THREE_DECIMALS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 # https://docs.stripe.com/error-codes: refusals that pass when the other request is through.
 _PASSING = frozenset({"lock_timeout", "idempotency_key_in_use"})
 PAGE_SIZE, MAX_PAGES = 100, 20
+
+Read = TypeVar("Read")
 
 
 class _PacedClient(stripe.HTTPXClient):
@@ -150,6 +154,27 @@ class StripeProvider:
         found = await _call(self._client.v1.refunds.retrieve_async(provider_id))
         return _read_refund(found.to_dict())
 
+    async def retrieve_dispute(self, provider_id: str) -> DisputeReport:
+        found = await _call(self._client.v1.disputes.retrieve_async(provider_id))
+        return _read_dispute(found.to_dict())
+
+    def list_payments(
+        self, start: datetime, end: datetime
+    ) -> AsyncIterator[Sequence[ListedPayment]]:
+        return _pages(self._client.v1.payment_intents.list_async, start, end, _read_listed)
+
+    def list_refunds(self, start: datetime, end: datetime) -> AsyncIterator[Sequence[RefundReport]]:
+        return _pages(self._client.v1.refunds.list_async, start, end, _read_refund)
+
+    def list_disputes(
+        self, start: datetime, end: datetime
+    ) -> AsyncIterator[Sequence[DisputeReport]]:
+        return _pages(self._client.v1.disputes.list_async, start, end, _read_dispute)
+
+    def list_movements(self, start: datetime, end: datetime) -> AsyncIterator[Sequence[Movement]]:
+        listed = self._client.v1.balance_transactions.list_async
+        return _pages(listed, start, end, _read_movement, expand=["data.source"])
+
     async def _refunds_of(self, provider_id: str) -> AsyncIterator[Any]:
         """All refunds of a charge, page by page."""
         params: stripe.params.RefundListParams = {
@@ -191,6 +216,24 @@ async def _call(call: Any) -> Any:
         # https://docs.stripe.com/api/idempotent_requests: the first answer is repeated, a 500 too.
         is_spent = error.http_status == 500 or isinstance(error, stripe.IdempotencyError)
         raise PaymentProviderUnavailable(key_is_spent=is_spent) from error
+
+
+async def _pages(
+    list_async: Callable[..., Any],
+    start: datetime,
+    end: datetime,
+    read: Callable[[dict[str, Any]], Read],
+    **params: Any,
+) -> AsyncIterator[Sequence[Read]]:
+    """What was created in a period, by the second, page by page."""
+    created = {"gte": math.floor(start.timestamp()), "lt": math.ceil(end.timestamp())}
+    params |= {"limit": PAGE_SIZE, "created": created}
+    while True:
+        page = await _call(list_async(params))
+        yield [read(found.to_dict()) for found in page.data]
+        if not page.has_more:
+            return
+        params["starting_after"] = page.data[-1].id
 
 
 def _intent(intent: Any) -> Intent:
@@ -236,9 +279,38 @@ def _read_dispute(dispute: dict[str, Any]) -> DisputeReport:
         reason=dispute.get("reason") or "",
         opened_at=datetime.fromtimestamp(dispute["created"], UTC),
         evidence_due_at=datetime.fromtimestamp(due_by, UTC) if due_by else None,
+        is_withdrawn=any(each["amount"] < 0 for each in moved),
         fee_minor=sum(fee for fee in fees if fee > 0),
         fee_returned_minor=-sum(fee for fee in fees if fee < 0),
         fee_currency_code=fee_currency_code,
+    )
+
+
+def _read_listed(intent: dict[str, Any]) -> ListedPayment:
+    currency_code = intent["currency"].upper()
+    received = minor_amount(currency_code, intent["amount_received"])
+    return ListedPayment(_read(intent), currency_code, received)
+
+
+def _read_movement(movement: dict[str, Any]) -> Movement:
+    """A balance transaction, with its `source` expanded: None for what no object explains."""
+    currency_code = movement["currency"].upper()
+    source = movement["source"] or {}
+    read = _SOURCES.get(source.get("object", ""), _ignore)
+    return Movement(
+        provider_id=movement["id"],
+        currency_code=currency_code,
+        amount_minor=minor_amount(currency_code, movement["amount"]),
+        fee_minor=minor_amount(currency_code, movement["fee"]),
+        about=read(source),
+    )
+
+
+def _read_charge(charge: dict[str, Any]) -> ChargeReport:
+    return ChargeReport(
+        payment_provider_id=charge.get("payment_intent") or "",
+        currency_code=charge["currency"].upper(),
+        succeeded=charge["status"] == "succeeded",
     )
 
 
@@ -251,6 +323,9 @@ _READERS: Mapping[str, Callable[[dict[str, Any]], Intent | RefundReport | Disput
     "refund": _read_refund,
     "dispute": _read_dispute,
 }
+_SOURCES: Mapping[
+    str, Callable[[dict[str, Any]], ChargeReport | RefundReport | DisputeReport | None]
+] = {"charge": _read_charge, "refund": _read_refund, "dispute": _read_dispute}
 
 
 def minor_amount(currency_code: str, amount: int) -> int:

@@ -1,0 +1,1 @@
+"""Comparing what Stripe says with what we think."""

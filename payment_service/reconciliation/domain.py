@@ -1,0 +1,252 @@
+"""What a reconciliation compares, what it finds, and when it is due.
+
+Stripe is right about what it charged, gave back and withdrew. What we merely missed is put right by
+the same functions that hear webhooks; where somebody must decide, it is reported.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from enum import StrEnum
+
+from kit.errors import FailedPrecondition, InvalidArgument, NotFound
+from kit.money import Money
+from payment_service.disputes.domain import Dispute, DisputeReport
+from payment_service.disputes.domain import observe as observe_dispute
+from payment_service.disputes.domain import state_of as dispute_state
+from payment_service.payments import domain as payments
+from payment_service.payments.domain import Intent, Payment, PaymentState
+from payment_service.refunds.domain import Refund, RefundReport
+from payment_service.refunds.domain import observe as observe_refund
+
+NIGHTLY_AT = time(3, tzinfo=UTC)
+USUAL_PERIOD = timedelta(days=3)  # as long as Stripe repeats a webhook
+LONGEST_PERIOD = timedelta(days=92)
+LONGEST_RUN = timedelta(hours=12)
+
+
+class ReconciliationNotFound(NotFound):
+    """There is no such reconciliation."""
+
+
+class ReconciliationRunning(FailedPrecondition):
+    """Another one is running; look again when it has finished."""
+
+
+class InvalidPeriod(InvalidArgument):
+    """A period must begin before it ends, end before now, and be at most 92 days long."""
+
+
+class ReconciliationState(StrEnum):
+    """Where a reconciliation is in its life."""
+
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"
+
+
+class FindingKind(StrEnum):
+    """How Stripe and we differ. The first ones are put right; the others are for a person."""
+
+    MISSED_WEBHOOK = "MISSED_WEBHOOK"  # a payment, refund or dispute is further than we knew
+    DASHBOARD_REFUND = "DASHBOARD_REFUND"  # made there, and recorded now
+    MISSED_DISPUTE = "MISSED_DISPUTE"
+    MISSING_CHARGE = "MISSING_CHARGE"  # the ledger lacked a payment
+    MISSING_FEE = "MISSING_FEE"
+    MISSING_REFUND = "MISSING_REFUND"  # the ledger lacked a refund, or its failure
+
+    UNKNOWN_CHARGE = "UNKNOWN_CHARGE"  # for no payment of ours
+    CLOSED_PAYMENT = "CLOSED_PAYMENT"  # charged, although we had given it up
+    UNKNOWN_REFUND = "UNKNOWN_REFUND"
+    UNKNOWN_DISPUTE = "UNKNOWN_DISPUTE"
+    AMOUNT_MISMATCH = "AMOUNT_MISMATCH"
+    PAID_WITHOUT_CHARGE = "PAID_WITHOUT_CHARGE"
+    BALANCE_MISMATCH = "BALANCE_MISMATCH"  # of the ledger and Stripe, in one currency
+    REFUSED = "REFUSED"  # what was missed contradicts what we have
+    INCOMPLETE = "INCOMPLETE"  # it took too long, and was given up
+
+
+# What may only be on its way yet, when we look.
+PASSING = frozenset(
+    {FindingKind.MISSED_WEBHOOK, FindingKind.DASHBOARD_REFUND, FindingKind.MISSED_DISPUTE}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference: what it is about by its id, and a sentence for people."""
+
+    kind: FindingKind
+    subject: str
+    detail: str
+    is_healed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """One comparison of a period."""
+
+    id: str
+    state: ReconciliationState
+    period_start: datetime
+    period_end: datetime
+    examined: int
+    healed: int
+    reported: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPayment:
+    """A PaymentIntent as Stripe lists it, with what it brought."""
+
+    intent: Intent
+    currency_code: str
+    received_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeReport:
+    """A charge, by its PaymentIntent, in the currency that the customer paid in."""
+
+    payment_provider_id: str
+    currency_code: str
+    succeeded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A balance transaction: what Stripe put on our balance, or took off it, and because of what.
+
+    It is in the currency that Stripe pays out in, which may not be the customer's. `about` is None
+    for what is no customer's doing, such as a payout: that is not in our books.
+    """
+
+    provider_id: str
+    currency_code: str
+    amount_minor: int
+    fee_minor: int
+    about: ChargeReport | RefundReport | DisputeReport | None
+
+
+def check_period(start: datetime, end: datetime, now: datetime) -> None:
+    """Raise InvalidPeriod for what cannot be compared."""
+    if not start < end <= now or end - start > LONGEST_PERIOD:
+        raise InvalidPeriod.of("period_start")
+
+
+def nightly_period(now: datetime, compared_until: datetime | None) -> tuple[datetime, datetime]:
+    """The period that is compared in the night before `now`; its end names the night.
+
+    Usually that of the last days; after a long pause also what nobody has compared since.
+    """
+    end = datetime.combine(now.astimezone(UTC).date(), NIGHTLY_AT)
+    if end > now:
+        end -= timedelta(days=1)
+    usual = end - USUAL_PERIOD
+    start = usual if compared_until is None else min(usual, compared_until)
+    return max(start, end - LONGEST_PERIOD), end
+
+
+def compare_payment(listed: ListedPayment, known: Payment | None) -> FindingKind | None:
+    """How a PaymentIntent differs from what we know of it."""
+    is_charged = listed.intent.status == payments.CHARGED
+    if known is None or known.provider_id not in (None, listed.intent.provider_id):
+        return FindingKind.UNKNOWN_CHARGE if is_charged else None
+    due = (known.currency_code, known.amount_minor)
+    if is_charged and (listed.currency_code, listed.received_minor) != due:
+        return FindingKind.AMOUNT_MISMATCH
+    if known.is_open:
+        is_news = payments.hear(known, listed.intent) != known
+        return FindingKind.MISSED_WEBHOOK if is_news else None
+    if is_charged and known.state is not PaymentState.SUCCEEDED:
+        return FindingKind.CLOSED_PAYMENT
+    return None
+
+
+def compare_refund(report: RefundReport, known: Refund | None) -> FindingKind | None:
+    """How a refund of a payment of ours differs from what we know of it."""
+    if known is None:
+        return FindingKind.DASHBOARD_REFUND
+    if (report.currency_code, report.amount_minor) != (known.currency_code, known.amount_minor):
+        return FindingKind.AMOUNT_MISMATCH
+    is_news = observe_refund(known, report.status) is not known.state
+    return FindingKind.MISSED_WEBHOOK if is_news else None
+
+
+def compare_dispute(report: DisputeReport, known: Dispute | None) -> FindingKind | None:
+    """How a dispute about a payment of ours differs from what we know of it."""
+    state = dispute_state(report)
+    if state is None:
+        return None
+    if known is None:
+        return FindingKind.MISSED_DISPUTE
+    return FindingKind.MISSED_WEBHOOK if observe_dispute(known, state) is not known.state else None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the ledger has at the provider, by source, if it knows of a movement."""
+
+    movement: Movement
+    amount: tuple[str, int] | None  # the source, and the minor units that it moves
+    fee: tuple[str, int] | None
+    is_converted: bool = False  # paid out in another currency: only the fee can be compared
+
+    @property
+    def sources(self) -> list[str]:
+        return [part[0] for part in (self.amount, self.fee) if part]
+
+    def compared(self, booked: Mapping[str, tuple[str, int]]) -> "Comparison":
+        """This movement at Stripe and in the ledger, of which `booked` has the sources."""
+        parts = (self.fee,) if self.is_converted else (self.amount, self.fee)
+        known = [booked[part[0]] for part in parts if part and part[0] in booked]
+        at_stripe = -self.movement.fee_minor
+        if not self.is_converted:
+            at_stripe += self.movement.amount_minor
+        mine = sum(minor for code, minor in known if code == self.movement.currency_code)
+        return Comparison(self.movement.provider_id, at_stripe, mine)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What one movement brought at Stripe, and what in the ledger."""
+
+    provider_id: str
+    at_stripe_minor: int
+    in_ledger_minor: int
+
+    @property
+    def differs(self) -> bool:
+        return self.at_stripe_minor != self.in_ledger_minor
+
+
+@dataclass(slots=True)
+class Totals:
+    """What Stripe's balance transactions and the ledger's entries about them sum up to."""
+
+    at_stripe: Counter[str] = field(default_factory=Counter)
+    in_ledger: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, currency_code: str, compared: Comparison) -> None:
+        self.at_stripe[currency_code] += compared.at_stripe_minor
+        self.in_ledger[currency_code] += compared.in_ledger_minor
+        if compared.differs:
+            named = self.examples.setdefault(currency_code, [])
+            if len(named) < MAX_EXAMPLES:
+                named.append(compared.provider_id)
+
+    def findings(self) -> Iterable[Finding]:
+        """The currencies in which something differs: two differences may cancel each other out."""
+        for code in sorted(self.examples):
+            stripe, ledger = Money(code, self.at_stripe[code]), Money(code, self.in_ledger[code])
+            detail = (
+                f"Stripe moved {stripe} in the period, and the ledger has {ledger} of it. "
+                f"See {', '.join(self.examples[code])}."
+            )
+            yield Finding(FindingKind.BALANCE_MISMATCH, code, detail)
+
+
+MAX_EXAMPLES = 5
