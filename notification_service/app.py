@@ -12,13 +12,11 @@ from notification_service.documents.operations import Renderer
 from notification_service.documents.rpc import Documents
 from notification_service.mailing.composer import Composer
 from notification_service.mailing.operations import Dispatcher
+from notification_service.mailing.previews import Previews
 from notification_service.mailing.smtp import SmtpTransport
-from notification_service.notifications.consumers import (
-    PAYMENT_SUCCEEDED,
-    WAITLIST_ENTRY_OFFERED,
-    take_payment_succeeded,
-    take_waitlist_entry_offered,
-)
+from notification_service.mailing.sources import Services
+from notification_service.notifications.consumers import listening
+from notification_service.notifications.operations import Desk
 from notification_service.notifications.rpc import Notifications
 from notification_service.orders_client import OrdersClient
 from notification_service.settings import Settings
@@ -33,15 +31,17 @@ async def build(host: Host) -> Service:
     database = host.database
     broker = brokers.connect(settings.amqp_url, settings.database_url)
     renderer = Renderer()
+    tickets = TicketsClient(host.mesh)
     composer = Composer(
-        OrdersClient(host.mesh),
-        TicketsClient(host.mesh),
+        Services(OrdersClient(host.mesh), tickets),
         renderer,
         settings.sender,
         settings.storefront_url,
     )
     transport = SmtpTransport(settings.smtp, settings.smtp_timeout_s)
     dispatcher = Dispatcher(database, composer, transport)
+    previews = Previews(tickets, renderer, settings.sender, settings.storefront_url)
+    desk = Desk(database)
 
     async def forget() -> None:
         async with database.begin() as tx:
@@ -50,8 +50,9 @@ async def build(host: Host) -> Service:
         await asyncio.sleep(FORGETTING_EVERY_S)
 
     async def start() -> None:
-        await broker.consume(PAYMENT_SUCCEEDED, take_payment_succeeded(database))
-        await broker.consume(WAITLIST_ENTRY_OFFERED, take_waitlist_entry_offered(database))
+        await asyncio.gather(
+            *(broker.consume(queue, handler) for queue, handler in listening(desk))
+        )
 
     async def stop() -> None:
         await asyncio.gather(broker.close(), dispatcher.close())
@@ -60,13 +61,17 @@ async def build(host: Host) -> Service:
     return Service(
         servicers=[
             (
-                Notifications(database),
+                Notifications(database, previews),
                 notification_service_pb2_grpc.add_NotificationServiceServicer_to_server,
             ),
             (Documents(renderer), document_service_pb2_grpc.add_DocumentServiceServicer_to_server),
         ],
         guard=Guard(verifier(host.mesh)),
-        workers={"dispatch": dispatcher.dispatch_due, "forget": forget},
+        workers={
+            "dispatch": dispatcher.dispatch_due,
+            "renew": dispatcher.renew_claims,
+            "forget": forget,
+        },
         on_start=start,
         on_stop=stop,
     )

@@ -7,13 +7,14 @@ from sqlalchemy import (
     DateTime,
     Index,
     Integer,
+    SmallInteger,
     Table,
     Text,
-    UniqueConstraint,
     false,
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from kit import idempotency, inbox
 from kit.database import new_metadata
@@ -24,16 +25,36 @@ idempotency_keys = idempotency.add_table(metadata)
 inbox_messages = inbox.add_table(metadata)
 
 
+KINDS = (
+    "RECEIPT",
+    "WAITLIST_OFFER",
+    "PAYMENT_FAILED",
+    "ORDER_EXPIRED",
+    "ORDER_CANCELLED",
+    "REFUND",
+    "EVENT_CHANGED",
+    "EVENT_CANCELLED",
+    "TICKET_TRANSFERRED",
+    "ORDER_LOOKUP",
+)
+
 notifications = Table(
     "notifications",
     metadata,
     Column("id", Text, primary_key=True),
+    # Empty, as the event's, for who looks for all orders of an address.
     Column("organizer_id", Text, nullable=False),
     Column("event_id", Text, nullable=False),
-    # A mail is about one thing.
+    # Whose mail it is: an order's, an entry's or, of a lookup, neither's.
     Column("order_id", Text),
     Column("waitlist_entry_id", Text),
+    # What it is about, if not the order or the entry themselves.
+    Column("subject_id", Text),
+    # What the message told and nobody could be asked for later.
+    Column("details", JSONB, nullable=False, server_default=text("'{}'")),
     Column("kind", Text, nullable=False),
+    # The kind's: which of those that are due go first, the lowest.
+    Column("priority", SmallInteger, nullable=False, server_default=text("1")),
     Column("state", Text, nullable=False),
     Column("recipient", Text, nullable=False, server_default=""),
     Column("subject", Text, nullable=False, server_default=""),
@@ -51,15 +72,35 @@ notifications = Table(
     Column("queued_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("next_attempt_at", DateTime(timezone=True)),
     Column("sent_at", DateTime(timezone=True)),
-    # An order has one receipt, however often its payment is announced; and an entry one offer.
-    UniqueConstraint("order_id", "kind"),
-    UniqueConstraint("waitlist_entry_id", "kind"),
-    CheckConstraint("num_nonnulls(order_id, waitlist_entry_id) = 1", name="subject"),
-    CheckConstraint("kind IN ('RECEIPT', 'WAITLIST_OFFER')", name="kind"),
+    CheckConstraint(
+        "num_nonnulls(order_id, waitlist_entry_id)"
+        " = CASE kind WHEN 'ORDER_LOOKUP' THEN 0 ELSE 1 END",
+        name="subject",
+    ),
+    CheckConstraint(f"kind IN ({', '.join(map(repr, KINDS))})", name="kind"),
     CheckConstraint("state IN ('PENDING', 'SENT', 'DEAD')", name="state"),
     CheckConstraint("(state = 'PENDING') = (next_attempt_at IS NOT NULL)", name="planned"),
     CheckConstraint("state <> 'SENT' OR sent_at IS NOT NULL", name="sent_at"),
     CheckConstraint("state = 'PENDING' OR claim_id IS NULL", name="claimed"),
-    Index("ix_notifications_next_attempt_at", "next_attempt_at"),
+    # What is due, in the order in which it goes. Less what is sent, which is nearly everything.
+    Index(
+        "ix_notifications_due",
+        "priority",
+        "next_attempt_at",
+        postgresql_where=text("next_attempt_at IS NOT NULL"),
+    ),
     Index("ix_notifications_organizer_id", "organizer_id", "id"),
+    Index("ix_notifications_order_id", "order_id"),
+    Index(
+        "ix_notifications_waitlist_entry_id",
+        "waitlist_entry_id",
+        postgresql_where=text("waitlist_entry_id IS NOT NULL"),
+    ),
+    # An order has one receipt, an entry one offer and a refund one mail, however often announced.
+    Index(
+        "uq_notifications_kind_subject",
+        "kind",
+        text("coalesce(subject_id, order_id, waitlist_entry_id)"),
+        unique=True,
+    ),
 )

@@ -35,10 +35,9 @@ class TicketsClient:
         return await self._events.GetEvent(event_service_pb2.GetEventRequest(event_id=event_id))
 
     async def tickets(self, order_id: str) -> Sequence[ticket_pb2.Ticket]:
-        """An order's tickets that admit, in the order they were issued."""
+        """An order's tickets in any state, in the order they were issued."""
         request = ticket_service_pb2.ListTicketsRequest(order_id=order_id)
-        listed = (await self._tickets.ListTickets(request)).tickets
-        return [ticket for ticket in listed if ticket.state == ticket_pb2.TICKET_STATE_ISSUED]
+        return (await self._tickets.ListTickets(request)).tickets
 
     async def hold(self, hold_id: str) -> hold_pb2.Hold:
         """A hold in any state."""

@@ -1,43 +1,68 @@
 """Makes the mail that a notification stands for, of what the other services know by then."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from email.headerregistry import Address
+from functools import partial
 
-from tessera.payment.v1 import order_pb2
-from tessera.ticket.v1 import event_pb2, hold_pb2, waitlist_entry_pb2
+from tessera.payment.v1 import order_pb2, refund_pb2
+from tessera.ticket.v1 import event_pb2, hold_pb2, ticket_pb2, waitlist_entry_pb2
 
 from kit import clock
-from notification_service.documents.domain import Mail
-from notification_service.documents.letter import UndeliverableAddress
+from notification_service.documents.domain import Mail, Previously
+from notification_service.documents.letter import Envelope, Letter, UndeliverableAddress
+from notification_service.documents.letters import (
+    event_cancelled,
+    event_changed,
+    offer,
+    order_cancelled,
+    order_expired,
+    order_lookup,
+    payment_failed,
+    receipt,
+    refund,
+    ticket_transferred,
+)
 from notification_service.documents.operations import Renderer
 from notification_service.documents.proto import (
     event_facts,
+    lookup_facts,
     offer_facts,
     order_facts,
+    refund_facts,
     ticket_facts,
 )
 from notification_service.mailing.domain import Undeliverable
+from notification_service.mailing.sources import Sources
 from notification_service.notifications.domain import Kind, Notification
-from notification_service.orders_client import OrdersClient
-from notification_service.tickets_client import TicketsClient
+
+Write = Callable[[], Letter]
+"""What writes a letter, for the thread that renders."""
 
 
 class Composer:
     """Composes mails of every kind. `storefront_url`: see Settings."""
 
     def __init__(
-        self,
-        orders: OrdersClient,
-        tickets: TicketsClient,
-        renderer: Renderer,
-        sender: Address,
-        storefront_url: str,
+        self, sources: Sources, renderer: Renderer, sender: Address, storefront_url: str
     ) -> None:
-        self._orders = orders
-        self._tickets = tickets
+        self._sources = sources
         self._renderer = renderer
         self._sender = sender
         self._storefront_url = storefront_url
+        self._by_kind: Mapping[Kind, Callable[[Notification], Awaitable[Write]]] = {
+            Kind.RECEIPT: self._receipt,
+            Kind.WAITLIST_OFFER: self._offer,
+            Kind.PAYMENT_FAILED: self._payment_failed,
+            Kind.ORDER_EXPIRED: self._order_expired,
+            Kind.ORDER_CANCELLED: self._order_cancelled,
+            Kind.REFUND: self._refund,
+            Kind.EVENT_CHANGED: self._event_changed,
+            Kind.EVENT_CANCELLED: self._event_cancelled,
+            Kind.TICKET_TRANSFERRED: self._ticket_transferred,
+            Kind.ORDER_LOOKUP: self._order_lookup,
+        }
 
     async def compose(self, notification: Notification) -> Mail:
         """The mail, ready to be handed over.
@@ -46,46 +71,138 @@ class Composer:
             Undeliverable: there is nothing to tell any more, or no way to address it.
             RemoteError: another service does not answer, or does not know what the mail is about.
         """
+        letter = await self.letter(notification)
+        envelope = Envelope(self._sender, notification.mail_id, notification.queued_at)
         try:
-            if notification.kind is Kind.WAITLIST_OFFER:
-                return await self._offer(notification)
-            return await self._receipt(notification)
+            return await self._renderer.mail(letter, envelope)
         except UndeliverableAddress as error:
             raise Undeliverable(str(error)) from error
 
-    async def _receipt(self, notification: Notification) -> Mail:
-        order, tickets, event = await asyncio.gather(
-            self._orders.order(notification.order_id),
-            self._tickets.tickets(notification.order_id),
-            self._tickets.event(notification.event_id),
+    async def letter(self, notification: Notification) -> Write:
+        """What the mail says. Raises Undeliverable and RemoteError, as `compose` does."""
+        return await self._by_kind[notification.kind](notification)
+
+    async def _receipt(self, about: Notification) -> Write:
+        (event, order), tickets = await asyncio.gather(
+            self._bought(about), self._sources.tickets(about.order_id)
         )
-        if order.state != order_pb2.ORDER_STATE_PAID or not tickets:
+        valid = [each for each in tickets if each.state == ticket_pb2.TICKET_STATE_ISSUED]
+        if order.state != order_pb2.ORDER_STATE_PAID or not valid:
             raise Undeliverable("The order has no valid tickets.")
-        return await self._renderer.receipt(
-            event_facts(event),
-            order_facts(order),
-            ticket_facts(tickets, order),
-            sender=self._sender,
-            mail_id=notification.mail_id,
-            date=notification.queued_at,
+        return lambda: receipt.write(
+            event_facts(event), order_facts(order), ticket_facts(valid, order)
         )
 
-    async def _offer(self, notification: Notification) -> Mail:
+    async def _payment_failed(self, about: Notification) -> Write:
+        event, order = await self._bought(about)
+        deadline = clock.from_timestamp(order.expires_at)
+        if order.state != order_pb2.ORDER_STATE_PENDING or deadline <= clock.now():
+            raise Undeliverable("The order no longer waits for a payment.")
+        code = about.details.get("decline_code", "")
+        return lambda: payment_failed.write(event_facts(event), order_facts(order), code, deadline)
+
+    async def _order_expired(self, about: Notification) -> Write:
+        event, order = await self._bought(about)
+        if order.state != order_pb2.ORDER_STATE_EXPIRED:
+            raise Undeliverable("The order has not expired.")
+        return lambda: order_expired.write(event_facts(event), order_facts(order))
+
+    async def _order_cancelled(self, about: Notification) -> Write:
+        event, order = await self._bought(about)
+        _check_cancelled(order)
+        return lambda: order_cancelled.write(event_facts(event), order_facts(order))
+
+    async def _event_cancelled(self, about: Notification) -> Write:
+        event, order = await self._bought(about)
+        _check_cancelled(order)
+        return lambda: event_cancelled.write(event_facts(event), order_facts(order))
+
+    async def _refund(self, about: Notification) -> Write:
+        (event, order), made = await asyncio.gather(
+            self._bought(about), self._sources.refund(about.order_id, about.subject_id)
+        )
+        if made.state == refund_pb2.REFUND_STATE_FAILED:
+            raise Undeliverable("The refund failed.")
+        facts = refund_facts(made)
+        tickets = await self._sources.tickets(order.id) if facts.ticket_numbers else ()
+
+        def write() -> Letter:
+            known = {each.number: each for each in ticket_facts(tickets, order)}
+            taken = [known[number] for number in facts.ticket_numbers if number in known]
+            return refund.write(event_facts(event), order_facts(order), facts, taken)
+
+        return write
+
+    async def _event_changed(self, about: Notification) -> Write:
+        version = int(about.details.get("event_version", "0"))
+        event, order = await self._bought(about, version)
+        if event.state == event_pb2.EVENT_STATE_CANCELLED:
+            raise Undeliverable("The event was cancelled since.")
+        if order.state != order_pb2.ORDER_STATE_PAID:
+            raise Undeliverable("The order has no valid tickets.")
+        facts, previously = event_facts(event), _previously(about.details)
+        if previously.says_something and not event_changed.changes(facts, previously):
+            raise Undeliverable("The event is as it was again.")
+        return lambda: event_changed.write(facts, order_facts(order), previously)
+
+    async def _ticket_transferred(self, about: Notification) -> Write:
+        (event, order), tickets = await asyncio.gather(
+            self._bought(about), self._sources.tickets(about.order_id)
+        )
+        given = next((each for each in tickets if each.id == about.subject_id), None)
+        if given is None or given.state != ticket_pb2.TICKET_STATE_ISSUED:
+            raise Undeliverable("The ticket is not valid any more.")
+        [facts], email = ticket_facts([given], order), given.holder_email
+        return lambda: ticket_transferred.write(
+            event_facts(event), order_facts(order), facts, email
+        )
+
+    async def _order_lookup(self, about: Notification) -> Write:
+        facts = lookup_facts(await self._sources.lookup_mail(about.subject_id))
+        if facts.expires_at <= clock.now():
+            raise Undeliverable("The code has expired.")
+        return partial(order_lookup.write, facts)
+
+    async def _offer(self, about: Notification) -> Write:
         entry, event = await asyncio.gather(
-            self._tickets.waitlist_entry(notification.waitlist_entry_id),
-            self._tickets.event(notification.event_id),
+            self._sources.waitlist_entry(about.waitlist_entry_id),
+            self._sources.event(about.event_id),
         )
         if not entry.hold_id:
             raise Undeliverable("Nothing is offered.")
-        hold = await self._tickets.hold(entry.hold_id)
+        hold = await self._sources.hold(entry.hold_id)
         _check_open(entry, hold, event)
-        return await self._renderer.offer(
-            event_facts(event),
-            offer_facts(entry, hold, self._storefront_url),
-            sender=self._sender,
-            mail_id=notification.mail_id,
-            date=notification.queued_at,
+        return lambda: offer.write(
+            event_facts(event), offer_facts(entry, hold, self._storefront_url)
         )
+
+    async def _bought(
+        self, about: Notification, event_version: int = 0
+    ) -> tuple[event_pb2.Event, order_pb2.Order]:
+        """The event and the order that a mail is about."""
+        return await asyncio.gather(
+            self._sources.event(about.event_id, event_version),
+            self._sources.order(about.order_id),
+        )
+
+
+def _previously(details: Mapping[str, str]) -> Previously:
+    """What an event's change replaced, as the message told it."""
+
+    def time(name: str) -> datetime | None:
+        return datetime.fromisoformat(details[name]) if name in details else None
+
+    return Previously(
+        title=details.get("previous_title"),
+        location=details.get("previous_location"),
+        starts_at=time("previous_starts_at"),
+        ends_at=time("previous_ends_at"),
+    )
+
+
+def _check_cancelled(order: order_pb2.Order) -> None:
+    if order.state != order_pb2.ORDER_STATE_CANCELLED:
+        raise Undeliverable("The order is not cancelled.")
 
 
 def _check_open(

@@ -16,3 +16,6 @@ class MailTransport(Protocol):
             Delayed: this mail was refused for now.
             ServerDown: no mail would be taken now.
         """
+
+    async def close(self) -> None:
+        """Say goodbye to the mail server."""

@@ -1,7 +1,7 @@
 """What a notification is: one mail to one person, tried until it is sent or given up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -21,6 +21,36 @@ class Kind(StrEnum):
 
     RECEIPT = "RECEIPT"
     WAITLIST_OFFER = "WAITLIST_OFFER"
+    PAYMENT_FAILED = "PAYMENT_FAILED"
+    ORDER_EXPIRED = "ORDER_EXPIRED"
+    ORDER_CANCELLED = "ORDER_CANCELLED"
+    REFUND = "REFUND"
+    EVENT_CHANGED = "EVENT_CHANGED"
+    EVENT_CANCELLED = "EVENT_CANCELLED"
+    TICKET_TRANSFERRED = "TICKET_TRANSFERRED"
+    ORDER_LOOKUP = "ORDER_LOOKUP"
+
+    @property
+    def priority(self) -> int:
+        """Which mails go first: the lowest.
+
+        What somebody waits for, then what is for one person, then what may be for everybody who
+        has tickets for an event that changes or is called off.
+        """
+        if self is Kind.ORDER_LOOKUP:
+            return 0
+        return 2 if self in _OFTEN_IN_BULK else 1
+
+
+_OFTEN_IN_BULK = frozenset(
+    {
+        Kind.ORDER_EXPIRED,
+        Kind.ORDER_CANCELLED,
+        Kind.REFUND,
+        Kind.EVENT_CHANGED,
+        Kind.EVENT_CANCELLED,
+    }
+)
 
 
 class State(StrEnum):
@@ -39,8 +69,26 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a mail is about, as a message announces it. Ids that say nothing here are empty.
+
+    `subject_id` is what there is one mail of a kind about, if that is neither the order nor the
+    entry of a waiting list: an attempt to pay, a refund, a ticket, a lookup, or an order's event at
+    a version. `details` are what nobody could be asked for later.
+    """
+
+    kind: Kind
+    organizer_id: str = ""
+    event_id: str = ""
+    order_id: str = ""
+    waitlist_entry_id: str = ""
+    subject_id: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
-    """One row of the log, about an order or an entry of a waiting list: the other's id is empty.
+    """One row of the log; what it is about: see Occasion.
 
     `queued_at` is when it was created, or an admin last had it sent again; `sent_at` when the mail
     server last took it.
@@ -51,6 +99,8 @@ class Notification:
     event_id: str
     order_id: str
     waitlist_entry_id: str
+    subject_id: str
+    details: Mapping[str, str]
     kind: Kind
     state: State
     recipient: str

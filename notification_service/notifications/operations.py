@@ -4,40 +4,43 @@ from collections.abc import Sequence
 
 from kit import inbox, paging
 from kit.auth import Caller
+from kit.batching import Batcher
 from kit.database import Database
 from kit.idempotency import Once
-from kit.ids import new_id
 from notification_service.notifications import domain, store
-from notification_service.notifications.domain import Kind, Notification
+from notification_service.notifications.domain import Notification, Occasion
+
+BATCH = 100  # mails that are queued in one transaction
+_MOST_WAITING = 2000  # more than all consumers hand in at once
+_LONGEST_WAIT_S = 60
 
 
-async def queue_mail(
-    database: Database,
-    message_id: str,
-    kind: Kind,
-    *,
-    event_id: str,
-    organizer_id: str,
-    order_id: str | None = None,
-    waitlist_entry_id: str | None = None,
-) -> None:
-    """Have a mail about an order or an entry sent, once.
+class Desk:
+    """Queues mails: those that come while a transaction runs share the next one."""
 
-    Neither the message again nor another one about the same brings a second mail of this kind.
-    """
-    async with database.begin() as tx:
-        if await inbox.first_time(tx, message_id):
-            await store.insert_notification(
-                tx,
-                {
-                    "id": new_id("ntf"),
-                    "organizer_id": organizer_id,
-                    "event_id": event_id,
-                    "order_id": order_id,
-                    "waitlist_entry_id": waitlist_entry_id,
-                    "kind": kind,
-                },
-            )
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._batcher: Batcher[None, tuple[str, Occasion], None] = Batcher(
+            self._queue,
+            max_batch=BATCH,
+            max_waiting=_MOST_WAITING,
+            max_wait_s=_LONGEST_WAIT_S,
+        )
+
+    async def queue_mail(self, message_id: str, occasion: Occasion) -> None:
+        """Have the mail of an occasion sent, once.
+
+        Neither the message again nor another one about the same brings a second mail of this kind.
+        """
+        await self._batcher.submit(None, (message_id, occasion))
+
+    async def _queue(self, _: None, asked: Sequence[tuple[str, Occasion]]) -> Sequence[None]:
+        occasions = dict(asked)  # by message: in one batch, too, each counts once
+        async with self._database.begin() as tx:
+            new = await inbox.first_times(tx, occasions)
+            if new:
+                await store.insert_notifications(tx, [occasions[message_id] for message_id in new])
+        return [None] * len(asked)
 
 
 async def list_notifications(

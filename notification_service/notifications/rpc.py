@@ -3,6 +3,7 @@
 from typing import Any
 
 import grpc.aio
+from google.api import httpbody_pb2
 from tessera.notification.v1 import (
     notification_pb2,
     notification_service_pb2,
@@ -13,8 +14,9 @@ from kit import auth
 from kit.clock import to_timestamp
 from kit.database import Database
 from kit.idempotency import Once
+from notification_service.mailing.previews import Previews
 from notification_service.notifications import operations
-from notification_service.notifications.domain import Notification
+from notification_service.notifications.domain import Kind, Notification
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -22,8 +24,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Notifications(notification_service_pb2_grpc.NotificationServiceServicer):
     """The RPCs of the log of mails."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, previews: Previews) -> None:
         self._database = database
+        self._previews = previews
 
     async def ListNotifications(
         self, request: notification_service_pb2.ListNotificationsRequest, _context: Context
@@ -40,6 +43,21 @@ class Notifications(notification_service_pb2_grpc.NotificationServiceServicer):
         )
         return notification_service_pb2.ListNotificationsResponse(
             notifications=[notification_proto(each) for each in found], next_page_token=token
+        )
+
+    async def PreviewNotification(
+        self, request: notification_service_pb2.PreviewNotificationRequest, _context: Context
+    ) -> httpbody_pb2.HttpBody:
+        kind = notification_pb2.NotificationKind.Name(request.kind)
+        shown = await self._previews.show(
+            auth.current(),
+            request.event_id,
+            Kind(kind.removeprefix("NOTIFICATION_KIND_")),
+            plain_text=request.plain_text,
+        )
+        media_type = "text/plain" if request.plain_text else "text/html"
+        return httpbody_pb2.HttpBody(
+            content_type=f"{media_type}; charset=utf-8", data=shown.encode(errors="replace")
         )
 
     async def ResendNotification(

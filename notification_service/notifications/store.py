@@ -1,20 +1,48 @@
 """Every SQL statement about notifications."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, case, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    Boolean,
+    Interval,
+    Row,
+    SmallInteger,
+    Text,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from kit.database import Transaction, signal
-from notification_service.notifications.domain import Kind, Notification, State
+from kit.ids import new_id
+from notification_service.notifications.domain import Kind, Notification, Occasion, State
 from notification_service.tables import notifications
 
 DUE = "notifications"  # the signal that a notification may be due
 
 _columns = notifications.c
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt changes about a notification. A recipient and a subject of None stay."""
+
+    state: State
+    recipient: str | None
+    subject: str | None
+    error: str  # empty: there was none
+    waits_for_server: bool
+    retry_in: timedelta | None  # None: nothing more is planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +55,25 @@ class Claim:
     lapses: int  # claims before this one, in a row, that nobody finished
 
 
-async def insert_notification(tx: Transaction, values: Mapping[str, Any]) -> bool:
-    """A notification that is due at once; False when there is one of this kind about the same."""
-    made = (
-        insert(notifications)
-        .values(**values, state=State.PENDING, next_attempt_at=func.now())
-        .on_conflict_do_nothing()
-        .returning(_columns.id)
+async def insert_notifications(tx: Transaction, occasions: Sequence[Occasion]) -> None:
+    """Notifications that are due at once, less those of a kind about what has one of that kind."""
+    # In order: replicas that are told the same at the same time do not wait for each other.
+    ordered = sorted(occasions, key=lambda each: (each.kind, each.subject_id, each.order_id))
+    await tx.execute(
+        _INSERT,
+        {
+            "ids": sorted(new_id("ntf") for _ in ordered),
+            "kinds": [each.kind for each in ordered],
+            "priorities": [each.kind.priority for each in ordered],
+            "organizer_ids": [each.organizer_id for each in ordered],
+            "event_ids": [each.event_id for each in ordered],
+            "order_ids": [each.order_id or None for each in ordered],
+            "waitlist_entry_ids": [each.waitlist_entry_id or None for each in ordered],
+            "subject_ids": [each.subject_id or None for each in ordered],
+            "details": [json.dumps(dict(each.details)) for each in ordered],
+        },
     )
     signal(tx, DUE)
-    return (await tx.execute(made)).first() is not None
 
 
 async def lock_notification(tx: Transaction, notification_id: str) -> Notification | None:
@@ -93,11 +130,14 @@ async def queue_again(tx: Transaction, notification_id: str) -> Notification:
 
 
 async def claim_due(tx: Transaction, claim_id: str, limit: int, lease: timedelta) -> list[Claim]:
-    """Notifications that are due, longest waiting first, past those others are just taking."""
+    """Notifications that are due, past those others are just taking.
+
+    First those whose kind goes first, and of them those that wait longest.
+    """
     due = (
         select(_columns.id)
         .where(_columns.next_attempt_at <= func.now())
-        .order_by(_columns.next_attempt_at)
+        .order_by(_columns.priority, _columns.next_attempt_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("due")
@@ -113,23 +153,38 @@ async def claim_due(tx: Transaction, claim_id: str, limit: int, lease: timedelta
         )
         .returning(notifications, (func.now() - _columns.queued_at).label("age"))
     )
-    return [
-        Claim(claim_id, _notification(row), row.age, row.lapses)
-        for row in await tx.execute(claimed)
-    ]
+    rows = sorted((await tx.execute(claimed)).all(), key=lambda row: (row.priority, -row.age))
+    return [Claim(claim_id, _notification(row), row.age, row.lapses) for row in rows]
 
 
-async def renew(tx: Transaction, claim: Claim, lease: timedelta) -> None:
-    """Keep a claim for another `lease`, unless somebody else has it by now."""
+async def renew(tx: Transaction, claims: Collection[Claim], lease: timedelta) -> None:
+    """Keep claims for another `lease`, unless somebody else has them by now."""
     await tx.execute(
-        update(notifications).where(_held(claim)).values(next_attempt_at=func.now() + lease)
+        update(notifications).where(_HELD).values(next_attempt_at=func.now() + lease),
+        {
+            "ids": [claim.notification.id for claim in claims],
+            "claim_ids": [claim.id for claim in claims],
+        },
     )
 
 
-async def settle(tx: Transaction, claim: Claim, values: Mapping[str, Any]) -> None:
-    """Write down how an attempt went and end the claim, unless somebody else has it by now."""
-    await tx.execute(update(notifications).where(_held(claim)).values(**values, claim_id=None))
-    signal(tx, DUE)
+async def settle(tx: Transaction, outcomes: Sequence[tuple[Claim, Outcome]]) -> None:
+    """Write down how attempts went and end the claims, unless somebody else has them by now."""
+    await tx.execute(
+        _SETTLE,
+        {
+            "ids": [claim.notification.id for claim, _ in outcomes],
+            "claim_ids": [claim.id for claim, _ in outcomes],
+            "states": [outcome.state for _, outcome in outcomes],
+            "recipients": [outcome.recipient for _, outcome in outcomes],
+            "subjects": [outcome.subject for _, outcome in outcomes],
+            "errors": [outcome.error for _, outcome in outcomes],
+            "waiting": [outcome.waits_for_server for _, outcome in outcomes],
+            "delays": [outcome.retry_in for _, outcome in outcomes],
+        },
+    )
+    if any(outcome.retry_in is not None for _, outcome in outcomes):
+        signal(tx, DUE)
 
 
 async def hurry(tx: Transaction) -> None:
@@ -158,8 +213,86 @@ async def next_due_in_s(tx: Transaction) -> float | None:
     return None if seconds is None else float(seconds)
 
 
-def _held(claim: Claim) -> Any:
-    return (_columns.id == claim.notification.id) & (_columns.claim_id == claim.id)
+_IDS = bindparam("ids", type_=ARRAY(Text))
+_CLAIM_IDS = bindparam("claim_ids", type_=ARRAY(Text))
+_HELD = (_columns.id == func.any(_IDS)) & (_columns.claim_id == func.any(_CLAIM_IDS))
+
+_NEW = (
+    func.unnest(
+        _IDS,
+        bindparam("kinds", type_=ARRAY(Text)),
+        bindparam("priorities", type_=ARRAY(SmallInteger)),
+        bindparam("organizer_ids", type_=ARRAY(Text)),
+        bindparam("event_ids", type_=ARRAY(Text)),
+        bindparam("order_ids", type_=ARRAY(Text)),
+        bindparam("waitlist_entry_ids", type_=ARRAY(Text)),
+        bindparam("subject_ids", type_=ARRAY(Text)),
+        bindparam("details", type_=ARRAY(Text)),
+    )
+    .table_valued(
+        "id",
+        "kind",
+        "priority",
+        "organizer_id",
+        "event_id",
+        "order_id",
+        "waitlist_entry_id",
+        "subject_id",
+        "details",
+    )
+    .render_derived(name="new")
+)
+_INSERT = (
+    insert(notifications)
+    .from_select(
+        [*_NEW.c.keys(), "state", "next_attempt_at"],
+        select(
+            *[each for each in _NEW.c if each.name != "details"],
+            cast(_NEW.c.details, JSONB),
+            literal(State.PENDING.value, Text),
+            func.now(),
+        ),
+    )
+    .on_conflict_do_nothing()
+)
+
+_ENDED = (
+    func.unnest(
+        _IDS,
+        _CLAIM_IDS,
+        bindparam("states", type_=ARRAY(Text)),
+        bindparam("recipients", type_=ARRAY(Text)),
+        bindparam("subjects", type_=ARRAY(Text)),
+        bindparam("errors", type_=ARRAY(Text)),
+        bindparam("waiting", type_=ARRAY(Boolean)),
+        bindparam("delays", type_=ARRAY(Interval)),
+    )
+    .table_valued(
+        "id",
+        "claim_id",
+        "state",
+        "recipient",
+        "subject",
+        "error",
+        column("waits", Boolean),
+        column("delay", Interval),
+    )
+    .render_derived(name="ended")
+)
+_SETTLE = (
+    update(notifications)
+    .where(_columns.id == _ENDED.c.id, _columns.claim_id == _ENDED.c.claim_id)
+    .values(
+        state=_ENDED.c.state,
+        recipient=func.coalesce(_ENDED.c.recipient, _columns.recipient),
+        subject=func.coalesce(_ENDED.c.subject, _columns.subject),
+        last_error=_ENDED.c.error,
+        waits_for_server=_ENDED.c.waits,
+        next_attempt_at=func.now() + _ENDED.c.delay,
+        sent_at=case((_ENDED.c.state == State.SENT.value, func.now()), else_=_columns.sent_at),
+        claim_id=None,
+    )
+)
 
 
 def _notification(row: Row[Any]) -> Notification:
@@ -169,6 +302,8 @@ def _notification(row: Row[Any]) -> Notification:
         event_id=row.event_id,
         order_id=row.order_id or "",
         waitlist_entry_id=row.waitlist_entry_id or "",
+        subject_id=row.subject_id or "",
+        details=row.details,
         kind=Kind(row.kind),
         state=State(row.state),
         recipient=row.recipient,

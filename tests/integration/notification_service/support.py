@@ -329,7 +329,7 @@ async def _serving(
         yield
 
 
-async def dead_letters(office: PostOffice, queue: Queue = PAYMENT_SUCCEEDED) -> int:
+async def dead_letters(office: PostOffice, queue: Queue = PAYMENT_SUCCEEDED.queue) -> int:
     return await office.broker.dead_letters(queue)
 
 

@@ -201,7 +201,7 @@ async def test_a_message_that_says_nothing_rests_with_the_dead_letters(
     await office.broker.publish(message(body, kind=messages_pb2.WaitlistEntryOffered))
 
     async def rests() -> bool:
-        return await dead_letters(office, WAITLIST_ENTRY_OFFERED) == 1
+        return await dead_letters(office, WAITLIST_ENTRY_OFFERED.queue) == 1
 
     await eventually(rests)
     assert not (await office.notifications()).notifications

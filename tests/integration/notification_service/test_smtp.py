@@ -71,17 +71,22 @@ def trusted(tls_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tls_dir / "ca.pem"))
 
 
-def transport(scheme: str, port: int, password: str = "p%2F%3A%40") -> SmtpTransport:
+@asynccontextmanager
+async def transport(
+    scheme: str, port: int, password: str = "p%2F%3A%40"
+) -> AsyncIterator[SmtpTransport]:
     url = f"{scheme}://me%40example.org:{password}@127.0.0.1:{port}"
-    return SmtpTransport(SmtpServer.parse(url), timeout_s=10)
+    opened = SmtpTransport(SmtpServer.parse(url), timeout_s=10)
+    yield opened
+    await opened.close()
 
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
 async def test_mail_is_handed_over_in_private(scheme: str, tls_dir: Path) -> None:
     mailbox = Mailbox()
-    async with server(scheme, tls_dir, mailbox) as port:
-        await transport(scheme, port).send(mail())
+    async with server(scheme, tls_dir, mailbox) as port, transport(scheme, port) as opened:
+        await opened.send(mail())
 
     [envelope] = mailbox.received
     assert envelope.mail_from == "tickets@example.org"
@@ -92,26 +97,29 @@ async def test_mail_is_handed_over_in_private(scheme: str, tls_dir: Path) -> Non
 @pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
 async def test_a_server_that_cannot_prove_its_name_gets_no_mail(scheme: str, tls_dir: Path) -> None:
     mailbox = Mailbox()
-    async with server(scheme, tls_dir, mailbox) as port:
+    async with server(scheme, tls_dir, mailbox) as port, transport(scheme, port) as opened:
         with pytest.raises(ServerDown):
-            await transport(scheme, port).send(mail())
+            await opened.send(mail())
 
     assert not mailbox.received
 
 
 @pytest.mark.usefixtures("trusted")
 async def test_a_wrong_password_condemns_no_mail(tls_dir: Path) -> None:
-    async with server("smtps", tls_dir, Mailbox()) as port:
+    async with (
+        server("smtps", tls_dir, Mailbox()) as port,
+        transport("smtps", port, password="wrong") as opened,
+    ):
         with pytest.raises(ServerDown, match="535"):
-            await transport("smtps", port, password="wrong").send(mail())
+            await opened.send(mail())
 
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("recipient", ["a@example.org> SIZE=1", "a@example.org\r\nDATA"])
 async def test_an_address_cannot_add_a_command(recipient: str, tls_dir: Path) -> None:
     mailbox = Mailbox()
-    async with server("smtps", tls_dir, mailbox) as port:
-        await transport("smtps", port).send(mail(recipient))
+    async with server("smtps", tls_dir, mailbox) as port, transport("smtps", port) as opened:
+        await opened.send(mail(recipient))
 
     [envelope] = mailbox.received
     assert envelope.rcpt_tos == ["a@example.org"]
@@ -121,9 +129,9 @@ async def test_an_address_cannot_add_a_command(recipient: str, tls_dir: Path) ->
 @pytest.mark.usefixtures("trusted")
 async def test_an_address_that_breaks_the_protocol_is_not_tried(tls_dir: Path) -> None:
     mailbox = Mailbox()
-    async with server("smtps", tls_dir, mailbox) as port:
+    async with server("smtps", tls_dir, mailbox) as port, transport("smtps", port) as opened:
         with pytest.raises(Undeliverable):
-            await transport("smtps", port).send(mail("a b@example.org"))
+            await opened.send(mail("a b@example.org"))
 
     assert not mailbox.received
 

@@ -9,13 +9,16 @@ from email.policy import SMTP
 
 import pypdfium2
 import zxingcpp
+from icalendar import Calendar, Event
 from PIL import Image
 from pypdf import PdfReader
 
+from notification_service.documents.domain import Mail
 
-def received(message: EmailMessage) -> EmailMessage:
+
+def received(mail: Mail) -> EmailMessage:
     """The mail as the other side of the wire parses it."""
-    parsed = email.message_from_bytes(message.as_bytes(), policy=SMTP)
+    parsed = email.message_from_bytes(mail.content, policy=SMTP)
     assert isinstance(parsed, EmailMessage)
     return parsed
 
@@ -39,10 +42,34 @@ def html_part(message: EmailMessage) -> str:
 
 
 def attachment(message: EmailMessage) -> tuple[str | None, bytes]:
-    """The name and content of the only one."""
-    (part,) = message.iter_attachments()
+    """The name and content of the only PDF."""
+    (part,) = _attached(message, "application/pdf")
     content: bytes = part.get_content()
     return part.get_filename(), content
+
+
+def calendar(message: EmailMessage) -> Calendar:
+    """The only iCalendar file."""
+    (part,) = _attached(message, "text/calendar")
+    content: str = part.get_content()
+    parsed = Calendar.from_ical(content)
+    assert isinstance(parsed, Calendar)
+    return parsed
+
+
+def calendar_event(message: EmailMessage) -> Event:
+    """The only event in the only iCalendar file."""
+    (event,) = calendar(message).walk("VEVENT")
+    assert isinstance(event, Event)
+    return event
+
+
+def _attached(message: EmailMessage, content_type: str) -> list[EmailMessage]:
+    return [
+        part
+        for part in message.iter_attachments()
+        if isinstance(part, EmailMessage) and part.get_content_type() == content_type
+    ]
 
 
 def pages(pdf: bytes, scale: float = 2.0) -> list[Image.Image]:

@@ -1,16 +1,39 @@
 """A sale to render, with what a test cares about replaced."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.headerregistry import Address
-from email.message import EmailMessage
 
-from notification_service.documents.domain import Event, Offer, Order, OrderLine, Seat, Ticket
-from notification_service.documents.offer import render_offer
-from notification_service.documents.receipt import render_receipt
+from notification_service.documents.domain import (
+    Event,
+    Lookup,
+    Mail,
+    Offer,
+    Order,
+    OrderLine,
+    Previously,
+    Refund,
+    RefundOrigin,
+    Seat,
+    Ticket,
+)
+from notification_service.documents.letter import Envelope, Letter, write_mail
+from notification_service.documents.letters import (
+    event_cancelled,
+    event_changed,
+    offer,
+    order_cancelled,
+    order_expired,
+    order_lookup,
+    payment_failed,
+    receipt,
+    refund,
+    ticket_transferred,
+)
 
 SENDER = Address("Verona Nights", "tickets", "example.org")
+QUEUED_AT = datetime(2026, 9, 1, 16, 0, tzinfo=UTC)
 
 
 def an_event(
@@ -20,7 +43,15 @@ def an_event(
     ends_at: datetime | None = datetime(2026, 11, 14, 22, 0, tzinfo=UTC),
     time_zone: str = "Europe/Rome",
 ) -> Event:
-    return Event(title, location, starts_at, ends_at, time_zone)
+    return Event(
+        id="evt_0199",
+        version=3,
+        title=title,
+        location=location,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        time_zone=time_zone,
+    )
 
 
 def an_order(
@@ -34,7 +65,18 @@ def an_order(
     total = Decimal(price) * quantity
     line = OrderLine("Early bird", quantity, Decimal(price), total)
     placed_at = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
-    return Order(code, customer_name, customer_email, (line,), total, currency_code, placed_at)
+    return Order(
+        id="ord_0199",
+        code=code,
+        customer_name=customer_name,
+        customer_email=customer_email,
+        lines=(line,),
+        total=total,
+        currency_code=currency_code,
+        placed_at=placed_at,
+        expires_at=datetime(2026, 9, 1, 12, 15, tzinfo=UTC),
+        paid_at=datetime(2026, 9, 1, 12, 5, tzinfo=UTC),
+    )
 
 
 def some_tickets(
@@ -82,14 +124,12 @@ def an_offer(
     )
 
 
-def an_offer_mail(offer: Offer | None = None, event: Event | None = None) -> EmailMessage:
-    return render_offer(
-        event or an_event(),
-        offer or an_offer(),
-        sender=SENDER,
-        notification_id="ntf_0199",
-        date=datetime(2026, 9, 1, 16, 0, tzinfo=UTC),
-    )
+def a_mail(letter: Letter, date: datetime = QUEUED_AT) -> Mail:
+    return write_mail(letter, Envelope(SENDER, "ntf_0199", date))
+
+
+def an_offer_mail(made: Offer | None = None, event: Event | None = None) -> Mail:
+    return a_mail(offer.write(event or an_event(), made or an_offer()))
 
 
 def a_receipt(
@@ -97,12 +137,29 @@ def a_receipt(
     order: Order | None = None,
     tickets: list[Ticket] | None = None,
     date: datetime = datetime(2026, 9, 1, 12, 0, 5, tzinfo=UTC),
-) -> EmailMessage:
-    return render_receipt(
-        event or an_event(),
-        order or an_order(),
-        tickets or some_tickets(),
-        sender=SENDER,
-        notification_id="ntf_0199",
-        date=date,
+) -> Mail:
+    letter = receipt.write(event or an_event(), order or an_order(), tickets or some_tickets())
+    return a_mail(letter, date)
+
+
+def every_letter(event: Event, order: Order) -> dict[str, Letter]:
+    """One of each kind, by the name of its templates."""
+    tickets = some_tickets()
+    amount = Decimal("50.00")
+    given_back = Refund(amount, RefundOrigin.ADMIN, order.customer_name, ticket_numbers=(1,))
+    lookup = Lookup(order.customer_email, "123456", QUEUED_AT)
+    before = Previously("Jazz", None, event.starts_at - timedelta(days=1), None)
+    named = an_offer(customer_name=order.customer_name, customer_email=order.customer_email)
+    letters = (
+        receipt.write(event, order, tickets),
+        offer.write(event, named),
+        payment_failed.write(event, order, "insufficient_funds", QUEUED_AT),
+        order_expired.write(event, order),
+        order_cancelled.write(event, order),
+        refund.write(event, order, given_back, tickets[:1]),
+        event_changed.write(event, order, before),
+        event_cancelled.write(event, order),
+        ticket_transferred.write(event, order, tickets[0], order.customer_email),
+        order_lookup.write(lookup),
     )
+    return {letter.template: letter for letter in letters}

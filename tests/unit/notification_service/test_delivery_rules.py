@@ -38,6 +38,8 @@ def a_notification(state: State = State.SENT, resends: int = 0) -> Notification:
         event_id="evt_1",
         order_id="ord_1",
         waitlist_entry_id="",
+        subject_id="",
+        details={},
         kind=Kind.RECEIPT,
         state=state,
         recipient="",
@@ -92,6 +94,15 @@ def test_what_was_sent_or_given_up_can_be_sent_again(state: State) -> None:
 def test_what_is_on_its_way_cannot_be_sent_again() -> None:
     with pytest.raises(NotificationPending):
         check_resendable(a_notification(State.PENDING))
+
+
+def test_what_somebody_waits_for_goes_first_and_what_may_be_for_everybody_last() -> None:
+    priority = {kind: kind.priority for kind in Kind}
+
+    assert priority[Kind.ORDER_LOOKUP] < priority[Kind.RECEIPT]
+    assert priority[Kind.RECEIPT] == priority[Kind.WAITLIST_OFFER] == priority[Kind.PAYMENT_FAILED]
+    for bulk in (Kind.EVENT_CANCELLED, Kind.EVENT_CHANGED, Kind.REFUND, Kind.ORDER_CANCELLED):
+        assert priority[bulk] > priority[Kind.RECEIPT]
 
 
 def test_retries_are_the_same_mail_and_resends_are_not() -> None:
