@@ -189,15 +189,19 @@ def check_limits(voucher: Voucher, uses: Uses) -> None:
         raise VoucherExhausted("The voucher was used as often as one customer may.")
 
 
-def discount(voucher: Voucher, lines: Iterable[tuple[str, int]]) -> int:
+def discount(voucher: Voucher, lines: Iterable[tuple[str, int]], *, step: int = 1) -> int:
     """What a voucher takes off lines, in minor units: never more than the lines it is for cost.
 
     `lines` are ticket types and list amounts. A percentage is taken of their sum, rounded half up.
+    Where cards are charged in steps of more than one unit, it is no part of a step, unless nothing
+    is left to charge.
     """
-    applicable = sum(amount for ticket_type_id, amount in lines if voucher.is_for(ticket_type_id))
+    cost = sum(amount for ticket_type_id, amount in lines if voucher.is_for(ticket_type_id))
     if voucher.amount_minor:
-        return min(voucher.amount_minor, applicable)
-    return rates.part(applicable, voucher.percentage_ppm)
+        off = min(voucher.amount_minor, cost)
+    else:
+        off = rates.part(cost, voucher.percentage_ppm)
+    return off if off == cost else off - off % step
 
 
 def check_fits(

@@ -99,6 +99,17 @@ def test_half_a_cent_is_taken_off_as_a_whole_one() -> None:
     assert domain.discount(voucher(percentage_ppm=500_000), [("tt_1", 5), ("tt_2", 4)]) == 5
 
 
+@given(LINES, PPM)
+def test_what_is_left_can_be_charged_in_currencies_that_go_in_steps(
+    lines: list[tuple[str, int]], ppm: int
+) -> None:
+    in_tens = [(ticket_type_id, amount - amount % 10) for ticket_type_id, amount in lines]
+    off = domain.discount(voucher(percentage_ppm=ppm), in_tens, step=10)
+    assert off % 10 == 0
+    assert 0 <= domain.discount(voucher(percentage_ppm=ppm), in_tens) - off < 10
+    assert domain.discount(voucher(amount_minor=25), [("tt_1", 15)], step=10) == 15
+
+
 @pytest.mark.parametrize(
     ("named", "hidden", "is_for"),
     [((), False, True), ((), True, False), (("tt_1",), True, True), (("tt_2",), False, False)],
