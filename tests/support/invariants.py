@@ -18,7 +18,7 @@ from kit.database import service_url
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """An invariant, by its number in the design, and a query for what breaks it."""
+    """An invariant, by its number in the design or a name, and a query for what breaks it."""
 
     invariant: str
     sentence: str
@@ -273,10 +273,27 @@ _LEDGER = (
     ),
 )
 
+_VOUCHERS = (
+    Check(
+        "vouchers",
+        "a voucher is used by its orders that are paid or may be, and by no others",
+        """
+        SELECT orders.id, orders.voucher_id, used.order_id, used.voucher_id AS used
+        FROM (SELECT * FROM orders WHERE voucher_id IS NOT NULL AND state IN ('PENDING', 'PAID')
+        ) orders
+        FULL JOIN voucher_redemptions used
+             ON used.order_id = orders.id AND used.voucher_id = orders.voucher_id
+            AND used.event_id = orders.event_id
+            AND used.customer_email = lower(orders.customer_email)
+        WHERE orders.id IS NULL OR used.order_id IS NULL
+        """,
+    ),
+)
+
 # By area, which names a service and its database.
 CHECKS: Mapping[str, Sequence[Check]] = {
     "ticket": (*_STOCK, *_SEATS, *_LINES),
-    "payment": (*_MONEY, *_LEDGER),
+    "payment": (*_MONEY, *_LEDGER, *_VOUCHERS),
 }
 
 

@@ -18,6 +18,7 @@ from payment_service.vouchers.domain import Voucher, VoucherUse
 from tests.integration.payment_service.support import Shop
 from tests.integration.payment_service.test_vouchers import change, delete, get, make
 from tests.integration.ticket_service.support import outcome
+from tests.support.invariants import broken_invariants
 
 MANY = 20
 
@@ -83,6 +84,8 @@ async def order(database: Database, use: VoucherUse) -> str:
 
 async def give_back(database: Database, order_id: str) -> None:
     async with database.begin() as tx:
+        cancelled = text("UPDATE orders SET state = 'CANCELLED' WHERE id = :id")
+        await tx.execute(cancelled, {"id": order_id})
         await redemptions.give_back(tx, order_id)
 
 
@@ -216,3 +219,24 @@ async def test_a_voucher_that_was_used_once_stays_though_it_was_given_back(
     await give_back(database, await order(database, use))
     assert await outcome(delete(shop, made)) == "VOUCHER_IN_USE"
     assert await redeemed(shop, made) == 0
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "DELETE FROM voucher_redemptions WHERE order_id = :id",
+        "UPDATE voucher_redemptions SET customer_email = 'another' WHERE order_id = :id",
+        "UPDATE orders SET state = 'CANCELLED' WHERE id = :id",
+        "UPDATE orders SET voucher_id = NULL WHERE id = :id",
+    ],
+)
+async def test_an_order_that_does_not_count_as_it_should_is_seen(
+    shop: Shop, database: Database, use: VoucherUse, spoil: str
+) -> None:
+    await make(shop, code="SPRING")
+    order_id, url = await order(database, use), shop.installation.database_url
+    await shop.installation.execute("payment", spoil, id=order_id)
+    found = await broken_invariants(url, "payment")
+    assert found
+    assert all(order_id in each for each in found)
+    await give_back(database, order_id)
