@@ -1,11 +1,13 @@
 """Puts payment_service together."""
 
 import asyncio
+from functools import partial
 
 from tessera.payment.v1 import (
     dispute_service_pb2_grpc,
     insights_service_pb2_grpc,
     ledger_service_pb2_grpc,
+    operation_service_pb2_grpc,
     order_lookup_service_pb2_grpc,
     order_service_pb2_grpc,
     refund_service_pb2_grpc,
@@ -13,10 +15,18 @@ from tessera.payment.v1 import (
     webhook_service_pb2_grpc,
 )
 
-from kit import brokers, idempotency, outbox
+from kit import brokers, idempotency, inbox, outbox
 from kit.rpc_server import Guard
 from kit.service import Host, Service
 from kit.user_keys import verifier
+from payment_service.bulk.consumers import (
+    EVENT_CANCELLED,
+    EVENT_UPDATED,
+    take_event_cancelled,
+    take_event_updated,
+)
+from payment_service.bulk.operations import carry_on
+from payment_service.bulk.rpc import Operations
 from payment_service.disputes.operations import Follower
 from payment_service.disputes.rpc import Disputes
 from payment_service.documents_client import DocumentsClient
@@ -70,9 +80,14 @@ async def build(host: Host) -> Service:
     async def forget() -> None:
         async with database.begin() as tx:
             await idempotency.forget_old(tx)
+            await inbox.forget_old(tx)
             await payment_store.forget_webhooks(tx, WEBHOOKS_KEPT_DAYS)
             await lookup_store.forget_old(tx)
         await asyncio.sleep(FORGETTING_EVERY_S)
+
+    async def start() -> None:
+        await broker.consume(EVENT_CANCELLED, take_event_cancelled(database))
+        await broker.consume(EVENT_UPDATED, take_event_updated(database))
 
     async def stop() -> None:
         await settler.stop()
@@ -98,6 +113,10 @@ async def build(host: Host) -> Service:
                 refund_service_pb2_grpc.add_RefundServiceServicer_to_server,
             ),
             (Disputes(database), dispute_service_pb2_grpc.add_DisputeServiceServicer_to_server),
+            (
+                Operations(database),
+                operation_service_pb2_grpc.add_OperationServiceServicer_to_server,
+            ),
             (Ledger(database), ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server),
             (
                 OrderLookups(database, LookupCodes(settings.order_token_secret), tokens),
@@ -113,8 +132,10 @@ async def build(host: Host) -> Service:
             "settle": settler.settle_due,
             "refund": refunder.refund_due,
             "follow": follower.follow_due,
+            "operate": partial(carry_on, database),
             "relay": relay,
             "forget": forget,
         },
+        on_start=start,
         on_stop=stop,
     )

@@ -7,6 +7,7 @@ from tessera.payment.v1 import messages_pb2
 from kit import outbox
 from kit.database import Transaction
 from kit.ids import new_id
+from payment_service.bulk import store as bulk
 from payment_service.ledger import postings
 from payment_service.ledger import store as ledger
 from payment_service.orders import store as orders
@@ -64,6 +65,8 @@ async def refuse(tx: Transaction, refund: Refund, reason: str) -> None:
     await store.update_refund(
         tx, refund.id, state=state, failure_reason=reason, next_attempt_at=None
     )
+    if refund.operation_id:
+        await bulk.wake(tx, refund.operation_id)
 
 
 async def _known(tx: Transaction, payment_id: str, report: RefundReport) -> Refund | None:
@@ -120,6 +123,8 @@ async def _record(
         await ledger.book(tx, postings.refund(order, refund.id, refund.allocation, refund.reason))
     if state is RefundState.FAILED:
         await ledger.book(tx, postings.refund_failed(order, refund.id, refund.allocation))
+        if refund.operation_id:
+            await bulk.wake(tx, refund.operation_id)
     elif refund.state is RefundState.CREATED:
         await outbox.add(
             tx,

@@ -9,6 +9,7 @@ from kit import outbox
 from kit.database import Transaction
 from kit.ids import new_id
 from payment_service.disputes import store as disputes
+from payment_service.disputes.domain import DisputeState
 from payment_service.ledger import postings
 from payment_service.orders import store as orders
 from payment_service.orders.domain import Fulfilment, Order, OrderState
@@ -74,6 +75,28 @@ async def cancel_paid_order(
     )
 
 
+async def refund_rest(
+    tx: Transaction,
+    order: Order,
+    payment: Payment,
+    *,
+    origin: RefundOrigin,
+    operation_id: str | None = None,
+) -> Refund:
+    """Try again to give back what is left of the payment that a locked, cancelled order kept.
+
+    Raises:
+        NothingToRefund: all of it has gone back, or the customer's bank has it.
+    """
+    await store.get_left(tx, payment.id)
+    if await disputes.disputed_as(tx, payment.id) is DisputeState.LOST:
+        raise domain.NothingToRefund
+    known = await store.list_refunds(tx, order.id)
+    stand = kept_position(order, payment.id, known)
+    plan = domain.plan_all(order.currency_code, stand, ())
+    return await open_refund(tx, order, payment.id, plan, origin, operation_id=operation_id)
+
+
 async def open_refund(
     tx: Transaction,
     order: Order,
@@ -119,7 +142,8 @@ async def cancel_order(tx: Transaction, order: Order, reason: str) -> None:
     """A locked, paid order ends, and everybody is told. Somebody else takes its tickets back."""
     await orders.move_order(tx, order, OrderState.CANCELLED, cancel_reason=reason)
     await orders.set_fulfilment(tx, order.id, Fulfilment.TAKEN_BACK)
-    await redemptions.give_back(tx, order.id)
+    if order.voucher_id is not None:
+        await redemptions.give_back(tx, order.id)
     await outbox.add(
         tx,
         messages_pb2.OrderCancelled(

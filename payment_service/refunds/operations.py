@@ -17,7 +17,8 @@ from kit.money import Money
 from payment_service.disputes import store as disputes
 from payment_service.disputes.domain import DisputeState
 from payment_service.orders import store as orders
-from payment_service.orders.domain import Order, OrderNotFound, OrderNotPaid, OrderState
+from payment_service.orders.access import seen_by
+from payment_service.orders.domain import Order, OrderNotPaid, OrderState
 from payment_service.payments.domain import PaymentProviderUnavailable, PaymentRefused
 from payment_service.payments.provider import PaymentProvider
 from payment_service.pricing.domain import tickets_of
@@ -313,7 +314,4 @@ async def _look(
 
 
 async def _visible(tx: Transaction, caller: Caller, order_id: str, *, lock: bool = False) -> Order:
-    order = await orders.get_order(tx, order_id, lock=lock)
-    if order is None or not (caller.order_id == order_id or caller.works_for(order.organizer_id)):
-        raise OrderNotFound
-    return order
+    return seen_by(caller, await orders.get_order(tx, order_id, lock=lock))

@@ -1,0 +1,1 @@
+"""Work on all orders of an event, in the background."""
