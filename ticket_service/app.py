@@ -36,6 +36,7 @@ from ticket_service.seating.seatings import Seatings
 from ticket_service.settings import Settings
 from ticket_service.stock.domain import CHANGED
 from ticket_service.venues.rpc import Venues
+from ticket_service.vouchers_client import VouchersClient
 from ticket_service.waitlist import operations as waitlist
 from ticket_service.waitlist.offers import Offers
 from ticket_service.waitlist.rpc import Waitlist
@@ -54,6 +55,7 @@ async def build(host: Host) -> Service:
     broker = brokers.connect(settings.amqp_url, settings.database_url)
     seatings = Seatings()
     offers = Offers(seatings, settings.offer_lifetime)
+    vouchers = VouchersClient(host.mesh)
     hub = Hub(partial(availability.look, database), availability_proto, settings.max_watchers)
 
     return Service(
@@ -64,7 +66,7 @@ async def build(host: Host) -> Service:
             ),
             (Events(database, offers), event_service_pb2_grpc.add_EventServiceServicer_to_server),
             (
-                Holds(database, seatings, offers, settings.hold_lifetime),
+                Holds(database, seatings, offers, vouchers, settings.hold_lifetime),
                 hold_service_pb2_grpc.add_HoldServiceServicer_to_server,
             ),
             (Quotas(database, offers), quota_service_pb2_grpc.add_QuotaServiceServicer_to_server),

@@ -1,6 +1,7 @@
 """What can be had of an event, and what is said when it changes."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -35,6 +36,7 @@ class Availability:
     event_state: EventState
     remaining: Mapping[str, int]  # by ticket type: the least of what applies
     seats: SeatStates | None  # None without a seat map
+    hidden: AbstractSet[str] = frozenset()  # ticket types that the public does not know of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,14 @@ class Update:
 def first(now: Availability) -> Update:
     """What who just came is told. It changes no seats: their states are asked for elsewhere."""
     return Update(now, now.seats.version if now.seats else 0)
+
+
+def for_public(now: Availability) -> Availability:
+    """The same without what is hidden."""
+    if not now.hidden:
+        return now
+    shown = {key: left for key, left in now.remaining.items() if key not in now.hidden}
+    return replace(now, remaining=shown, hidden=frozenset())
 
 
 def moved(before: Availability | None, now: Availability) -> SeatStates | None:

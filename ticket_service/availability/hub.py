@@ -9,9 +9,9 @@ from typing import Generic, TypeVar
 
 from kit.auth import Caller
 from kit.errors import Internal, TesseraError
-from ticket_service.availability import domain
+from ticket_service.availability import domain, operations
 from ticket_service.availability.domain import Availability, TooManyWatchers, TooSlow, Update
-from ticket_service.availability.operations import sees
+from ticket_service.availability.operations import sees, sees_hidden
 from ticket_service.catalog.domain import EventNotFound
 
 PACE_S = 0.25  # between two reads, when something is known to have changed
@@ -142,21 +142,36 @@ class Hub(Generic[Message]):
             return 0
         if update.now == watched.last:
             return 0
+        for_admins = self._render(update)
+        for_public = self._render_for_public(update, watched.last, for_admins)
         watched.last = update.now
-        message = self._render(update)
         # Who comes while we tell the others is welcomed with what they are told.
         watchers = tuple(watched.watchers)
         for number, watcher in enumerate(watchers, 1):
+            is_admin = sees_hidden(watcher.caller, update.now)
+            message = for_admins if is_admin else for_public
             self._tell_one(event_id, watcher, update.now, message)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
         return len(watchers)
 
+    def _render_for_public(
+        self, update: Update, before: Availability | None, for_admins: Message
+    ) -> Message | None:
+        """What the public is told: nothing of what is hidden, not even that it changed."""
+        if not update.now.hidden:
+            return for_admins
+        public = operations.for_public(update)
+        is_news = before is None or domain.for_public(before) != public.now
+        return self._render(public) if is_news else None
+
     def _tell_one(
-        self, event_id: str, watcher: Watcher[Message], now: Availability, message: Message
+        self, event_id: str, watcher: Watcher[Message], now: Availability, message: Message | None
     ) -> None:
         if not sees(watcher.caller, now):
             self._dismiss(event_id, watcher, EventNotFound())
+            return
+        if message is None:
             return
         watcher.tell(message)
         if watcher.end:
@@ -169,8 +184,10 @@ class Hub(Generic[Message]):
         if watched.last is None:
             self._wake.set()
         else:
-            message = self._render(domain.first(watched.last))
-            self._tell_one(event_id, watcher, watched.last, message)
+            state = domain.first(watched.last)
+            if not sees_hidden(watcher.caller, watched.last):
+                state = operations.for_public(state)
+            self._tell_one(event_id, watcher, watched.last, self._render(state))
 
     def _dismiss_newcomers(self, why: type[TesseraError]) -> None:
         """Those who know nothing yet can be told to come again; the others wait with us."""

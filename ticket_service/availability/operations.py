@@ -1,6 +1,7 @@
 """Reading what can be had."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kit.auth import Caller
 from kit.database import Database
@@ -11,7 +12,7 @@ from ticket_service.catalog.operations import may_see
 
 
 async def get_availability(database: Database, caller: Caller, event_id: str) -> Update:
-    """What can be had of an event now.
+    """What can be had of an event now, as far as the caller may know.
 
     Raises:
         EventNotFound: there is none, or it is somebody else's draft.
@@ -19,7 +20,7 @@ async def get_availability(database: Database, caller: Caller, event_id: str) ->
     found = (await look(database, {event_id: None})).get(event_id)
     if found is None or not sees(caller, found.now):
         raise EventNotFound
-    return found
+    return found if sees_hidden(caller, found.now) else for_public(found)
 
 
 async def look(database: Database, known: Mapping[str, Availability | None]) -> dict[str, Update]:
@@ -41,6 +42,16 @@ async def look(database: Database, known: Mapping[str, Availability | None]) -> 
     }
 
 
+def for_public(update: Update) -> Update:
+    """The same without what is hidden."""
+    return replace(update, now=domain.for_public(update.now))
+
+
 def sees(caller: Caller, availability: Availability) -> bool:
     """Whether the caller may know of the event."""
     return may_see(caller, availability.event_state, availability.organizer_id)
+
+
+def sees_hidden(caller: Caller, availability: Availability) -> bool:
+    """Whether the caller may know of its hidden ticket types."""
+    return caller.works_for(availability.organizer_id)

@@ -42,6 +42,7 @@ async def read_availability(tx: Transaction, event_ids: Collection[str]) -> dict
     """What can be had of those of the events that exist."""
     found: dict[str, Availability] = {}
     remaining: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    hidden: defaultdict[str, set[str]] = defaultdict(set)
     for row in await tx.execute(_AVAILABILITY, {"ids": list(event_ids)}):
         if row.id not in found:
             found[row.id] = Availability(
@@ -50,9 +51,12 @@ async def read_availability(tx: Transaction, event_ids: Collection[str]) -> dict
                 event_state=EventState(row.state),
                 remaining=remaining[row.id],
                 seats=SeatStates(row.seated_at, row.seats_version) if row.seated_at else None,
+                hidden=hidden[row.id],
             )
         if row.ticket_type_id is not None:
             remaining[row.id][row.ticket_type_id] = row.remaining
+        if row.is_hidden:
+            hidden[row.id].add(row.ticket_type_id)
     return found
 
 
@@ -95,6 +99,7 @@ def _availability() -> Select[Any]:
             events.c.state,
             ticket_types.c.id.label("ticket_type_id"),
             func.least(ticket_types.c.remaining, quota.c.remaining).label("remaining"),
+            ticket_types.c.is_hidden,
             seat_maps.c.created_at.label("seated_at"),
             seat_maps.c.version.label("seats_version"),
         )

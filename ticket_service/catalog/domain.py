@@ -1,6 +1,6 @@
 """What an event and its ticket types are, and how they may change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 
 from kit import money
 from kit.errors import FailedPrecondition, InvalidArgument, NotFound
+from kit.money import Money
 
 MAX_TICKET_TYPES = 100
 DEFAULT_MAX_PER_ORDER = 10
@@ -36,7 +37,7 @@ class InvalidSalesWindow(InvalidArgument):
 
 
 class CurrencyMismatch(InvalidArgument):
-    """The price must be in the event's currency."""
+    """All amounts of an event must be in its currency."""
 
 
 class EventIsFinal(FailedPrecondition):
@@ -101,9 +102,42 @@ TRANSITIONS: Mapping[EventState, frozenset[EventState]] = {
 }
 
 
+# What those who have tickets are told of, when it changes.
+ANNOUNCED = ("title", "location", "starts_at", "ends_at", "time_zone")
+
+
+@dataclass(frozen=True, slots=True)
+class BookingFee:
+    """What is added to an order; the fee includes its tax. Rates are millionths.
+
+    `per_ticket` is for each ticket that costs something, `ppm` the part of what tickets cost.
+    """
+
+    per_ticket: Money | None = None
+    ppm: int = 0
+    tax_ppm: int = 0
+
+    @property
+    def is_nothing(self) -> bool:
+        return not self.ppm and not minor(self.per_ticket)
+
+
+@dataclass(frozen=True, slots=True)
+class CancellationPolicy:
+    """Until when customers may give back what they paid for, and what is kept of each order."""
+
+    until: datetime
+    fee: Money | None = None
+    fee_ppm: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A show that people buy tickets for. Times are UTC."""
+    """A show that people buy tickets for. Times are UTC.
+
+    Without a booking fee, orders cost what their tickets cost; without a cancellation policy,
+    customers cancel nothing that they paid for.
+    """
 
     id: str
     organizer_id: str
@@ -118,12 +152,22 @@ class Event:
     version: int
     created_at: datetime
     updated_at: datetime
+    booking_fee: BookingFee | None = None
+    cancellation_policy: CancellationPolicy | None = None
 
     def __post_init__(self) -> None:
         if self.ends_at <= self.starts_at:
             raise InvalidEventTimes.of("ends_at")
         money.exponent(self.currency_code)
         check_time_zone(self.time_zone)
+        if self.booking_fee:
+            self._check(self.booking_fee.per_ticket, "booking_fee.per_ticket")
+        if self.cancellation_policy:
+            self._check(self.cancellation_policy.fee, "cancellation_policy.fee")
+
+    def _check(self, amount: Money | None, field: str) -> None:
+        if amount is not None:
+            minor_in(self.currency_code, amount, field=field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +175,8 @@ class TicketType:
     """One kind of ticket: its price in minor units, its stock and when it is sold.
 
     `remaining` is what is left of its own stock, and `quota_remaining` the least that one of its
-    quotas leaves; None without quotas.
+    quotas leaves; None without quotas. A tax that is not included is added when it is ordered. A
+    hidden one is seen by its admins, and opened to customers by vouchers.
     """
 
     id: str
@@ -149,6 +194,9 @@ class TicketType:
     created_at: datetime
     updated_at: datetime
     quota_remaining: int | None = None
+    tax_ppm: int = 0
+    tax_included: bool = True
+    is_hidden: bool = False
 
     def __post_init__(self) -> None:
         if self.sales_start and self.sales_end and self.sales_end <= self.sales_start:
@@ -209,10 +257,23 @@ def unpublish(event: Event, *, in_use: bool) -> Event:
 def change(event: Event, changes: Mapping[str, Any], *, has_ticket_types: bool) -> Event:
     """The event with some fields changed."""
     check_changeable(event)
-    changed = replace(event, **changes)
-    if changed.currency_code != event.currency_code and has_ticket_types:
+    if (
+        has_ticket_types
+        and changes.get("currency_code", event.currency_code) != event.currency_code
+    ):
         raise CurrencyIsFixed
-    return changed
+    return replace(event, **changes)
+
+
+def announced_before(event: Event, changed: Event) -> dict[str, Any]:
+    """What those who have tickets knew of an event and is no longer so, by field.
+
+    Nothing unless the event is published: before, nobody has tickets.
+    """
+    if event.state is not EventState.PUBLISHED:
+        return {}
+    before = {name: getattr(event, name) for name in ANNOUNCED}
+    return {name: value for name, value in before.items() if value != getattr(changed, name)}
 
 
 def check_changeable(event: Event) -> None:
@@ -221,13 +282,23 @@ def check_changeable(event: Event) -> None:
         raise EventIsFinal
 
 
-def price_in(currency_code: str, price: money.Money) -> int:
-    """The minor units of a price that must be in the event's currency."""
-    if price.currency_code != currency_code:
+def minor_in(currency_code: str, amount: Money, *, field: str) -> int:
+    """The minor units of an amount that must be in the event's currency."""
+    if amount.currency_code != currency_code:
         raise CurrencyMismatch.of(
-            "price.currency_code", f"The event's prices are in {currency_code}."
+            f"{field}.currency_code", f"The event's amounts are in {currency_code}."
         )
-    return price.minor
+    return amount.minor
+
+
+def minor(amount: Money | None) -> int:
+    """The minor units of an amount, if there is one."""
+    return amount.minor if amount else 0
+
+
+def visible(ticket_types: Sequence[TicketType], *, sees_hidden: bool) -> Sequence[TicketType]:
+    """Those of an event's ticket types that a caller may know of."""
+    return [found for found in ticket_types if sees_hidden or not found.is_hidden]
 
 
 def change_ticket_type(ticket_type: TicketType, changes: Mapping[str, Any]) -> TicketType:

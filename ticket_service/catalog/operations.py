@@ -1,11 +1,13 @@
 """Creating, changing, publishing and finding events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kit import clock, paging
+from tessera.ticket.v1 import messages_pb2
+
+from kit import clock, outbox, paging
 from kit.auth import Caller
 from kit.database import Database, Transaction
 from kit.errors import check_version
@@ -39,10 +41,9 @@ async def create_event(
         updated_at=now,
         **values,
     )
-    columns = {"id": draft.id, "organizer_id": organizer_id, "state": draft.state, **values}
     async with database.begin() as tx:
         await once.claim(tx)
-        event = await store.insert_event(tx, columns)
+        event = await store.insert_event(tx, draft)
         return await once.record(tx, Listing(event, ()))
 
 
@@ -53,7 +54,8 @@ async def get_event(database: Database, caller: Caller, event_id: str) -> Listin
         EventNotFound: there is none, or it is somebody else's draft.
     """
     async with database.begin() as tx:
-        return await _listing(tx, await visible_event(tx, caller, event_id))
+        listing = await _listing(tx, await visible_event(tx, caller, event_id))
+    return _seen_by(caller, listing)
 
 
 async def list_events(
@@ -87,19 +89,22 @@ async def list_events(
         )
         events, token = paging.cut(found, size, question, lambda event: (event.starts_at, event.id))
         types = await store.list_ticket_types(tx, [event.id for event in events])
-    return [Listing(event, types[event.id]) for event in events], token
+    return [_seen_by(caller, Listing(event, types[event.id])) for event in events], token
 
 
 async def update_event(
     database: Database, organizer_id: str, event_id: str, if_match: str, changes: Mapping[str, Any]
 ) -> Listing:
-    """Change some fields of an event."""
+    """Change some fields of an event. Another title, place or time is announced."""
     async with database.begin() as tx:
         event = await _own_event(tx, organizer_id, event_id)
         check_version(if_match, event.version)
         types = (await store.list_ticket_types(tx, [event_id]))[event_id]
         changed = domain.change(event, changes, has_ticket_types=bool(types))
-        return Listing(await store.update_event(tx, changed), types)
+        changed = await store.update_event(tx, changed)
+        if before := domain.announced_before(event, changed):
+            await outbox.add(tx, _updated(changed, before), version=changed.version)
+        return Listing(changed, types)
 
 
 async def delete_event(database: Database, organizer_id: str, event_id: str, if_match: str) -> None:
@@ -143,12 +148,16 @@ async def unpublish_event(
 async def cancel_event(
     database: Database, organizer_id: str, event_id: str, once: Once[Listing]
 ) -> Listing:
-    """Call an event off. Its live holds come to nothing: they can no longer be converted."""
+    """Call an event off, and say so. Its live holds can no longer be converted."""
     async with database.begin() as tx:
         await once.claim(tx)
         event = await _own_event(tx, organizer_id, event_id)
         await store.lock_ticket_types(tx, event_id)
-        event = await _store_move(tx, event, domain.move(event, EventState.CANCELLED))
+        cancelled = domain.move(event, EventState.CANCELLED)
+        if cancelled is not event:
+            event = await store.update_event(tx, cancelled)
+            message = messages_pb2.EventCancelled(event_id=event_id, organizer_id=organizer_id)
+            await outbox.add(tx, message, version=event.version)
         return await once.record(tx, await _listing(tx, event))
 
 
@@ -180,7 +189,7 @@ async def create_ticket_type(
             {
                 "id": new_id("tt"),
                 "event_id": event_id,
-                "price_minor": domain.price_in(event.currency_code, price),
+                "price_minor": domain.minor_in(event.currency_code, price, field="price"),
                 "remaining": values["total_stock"],
                 **values,
             },
@@ -216,7 +225,8 @@ async def update_ticket_type(
         ticket_type = _pick(await store.lock_ticket_types(tx, event_id), ticket_type_id)
         check_version(if_match, ticket_type.version)
         if price is not None:
-            changes = {**changes, "price_minor": domain.price_in(event.currency_code, price)}
+            price_minor = domain.minor_in(event.currency_code, price, field="price")
+            changes = {**changes, "price_minor": price_minor}
         await store.update_ticket_type(tx, domain.change_ticket_type(ticket_type, changes))
         await offers.offer(tx, [ticket_type_id])
         return _pick((await _listing(tx, event)).ticket_types, ticket_type_id)
@@ -245,6 +255,13 @@ async def visible_event(tx: Transaction, caller: Caller, event_id: str) -> Event
     return event
 
 
+async def list_hidden(tx: Transaction, caller: Caller, event: Event) -> Collection[str]:
+    """The ids of those of the event's ticket types that the caller may not know of."""
+    if caller.works_for(event.organizer_id):
+        return ()
+    return await store.list_hidden(tx, event.id)
+
+
 def may_see(caller: Caller, state: EventState, organizer_id: str) -> bool:
     """Whether the caller may know of an event: a draft is for its admins only."""
     return state is not EventState.DRAFT or caller.works_for(organizer_id)
@@ -263,6 +280,24 @@ async def _store_move(tx: Transaction, event: Event, moved: Event) -> Event:
 
 async def _listing(tx: Transaction, event: Event) -> Listing:
     return Listing(event, (await store.list_ticket_types(tx, [event.id]))[event.id])
+
+
+def _seen_by(caller: Caller, listing: Listing) -> Listing:
+    sees_hidden = caller.works_for(listing.event.organizer_id)
+    seen = domain.visible(listing.ticket_types, sees_hidden=sees_hidden)
+    return Listing(listing.event, seen)
+
+
+def _updated(event: Event, before: Mapping[str, Any]) -> messages_pb2.EventUpdated:
+    return messages_pb2.EventUpdated(
+        event_id=event.id,
+        organizer_id=event.organizer_id,
+        version=event.version,
+        previous_title=before.get("title", ""),
+        previous_location=before.get("location", ""),
+        previous_starts_at=clock.to_timestamp(before.get("starts_at")),
+        previous_ends_at=clock.to_timestamp(before.get("ends_at")),
+    )
 
 
 def _pick(ticket_types: Sequence[TicketType], ticket_type_id: str) -> TicketType:

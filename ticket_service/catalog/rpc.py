@@ -9,8 +9,11 @@ from tessera.ticket.v1 import event_pb2, event_service_pb2, event_service_pb2_gr
 from kit import auth, clock, patch
 from kit.database import Database
 from kit.idempotency import Once
+from kit.money import Money
 from kit.proto_money import from_proto, to_proto
+from kit.rates import format_percent, parse_percent
 from ticket_service.catalog import domain, operations
+from ticket_service.catalog.domain import BookingFee, CancellationPolicy
 from ticket_service.waitlist.offers import Offers
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -60,6 +63,10 @@ class Events(event_service_pb2_grpc.EventServiceServicer):
             "time_zone": request.time_zone or "UTC",
             "currency_code": request.currency_code,
         }
+        if request.HasField("booking_fee"):
+            values["booking_fee"] = _booking_fee(request.booking_fee)
+        if request.HasField("cancellation_policy"):
+            values["cancellation_policy"] = _cancellation_policy(request.cancellation_policy)
         once = Once(request, listing_proto)
         organizer_id = auth.current().organizer_id
         return listing_proto(
@@ -69,12 +76,17 @@ class Events(event_service_pb2_grpc.EventServiceServicer):
     async def UpdateEvent(
         self, request: event_service_pb2.UpdateEventRequest, _context: Context
     ) -> event_pb2.Event:
+        changes = patch.changes(request, nullable=("booking_fee", "cancellation_policy"))
+        if (fee := changes.get("booking_fee")) is not None:
+            changes["booking_fee"] = _booking_fee(fee)
+        if (policy := changes.get("cancellation_policy")) is not None:
+            changes["cancellation_policy"] = _cancellation_policy(policy)
         listing = await operations.update_event(
             self._database,
             auth.current().organizer_id,
             request.event_id,
             request.if_match,
-            patch.changes(request),
+            changes,
         )
         return listing_proto(listing)
 
@@ -123,6 +135,9 @@ class Events(event_service_pb2_grpc.EventServiceServicer):
                 "sales_start": _time(request, "sales_start"),
                 "sales_end": _time(request, "sales_end"),
                 "max_per_order": request.max_per_order or domain.DEFAULT_MAX_PER_ORDER,
+                "tax_ppm": parse_percent(request.tax_rate, field="tax_rate"),
+                "tax_included": not request.HasField("tax_included") or request.tax_included,
+                "is_hidden": request.is_hidden,
             },
             Once(request, ticket_type_proto),
         )
@@ -149,6 +164,8 @@ class Events(event_service_pb2_grpc.EventServiceServicer):
     ) -> ticket_type_pb2.TicketType:
         changes = patch.changes(request, nullable=("sales_start", "sales_end"))
         price = changes.pop("price", None)
+        if "tax_rate" in changes:
+            changes["tax_ppm"] = parse_percent(changes.pop("tax_rate"), field="tax_rate")
         ticket_type = await operations.update_ticket_type(
             self._database,
             self._offers,
@@ -202,6 +219,8 @@ def event_proto(event: domain.Event) -> event_pb2.Event:
         created_at=clock.to_timestamp(event.created_at),
         updated_at=clock.to_timestamp(event.updated_at),
         version=event.version,
+        booking_fee=_booking_fee_proto(event),
+        cancellation_policy=_cancellation_policy_proto(event),
     )
 
 
@@ -221,7 +240,52 @@ def ticket_type_proto(ticket_type: domain.TicketType) -> ticket_type_pb2.TicketT
         updated_at=clock.to_timestamp(ticket_type.updated_at),
         version=ticket_type.version,
         is_seated=ticket_type.is_seated,
+        tax_rate=format_percent(ticket_type.tax_ppm),
+        tax_included=ticket_type.tax_included,
+        is_hidden=ticket_type.is_hidden,
     )
+
+
+def _booking_fee(proto: event_pb2.BookingFee) -> BookingFee:
+    return BookingFee(
+        _amount(proto, "per_ticket", "booking_fee.per_ticket"),
+        parse_percent(proto.percentage, field="booking_fee.percentage"),
+        parse_percent(proto.tax_rate, field="booking_fee.tax_rate"),
+    )
+
+
+def _booking_fee_proto(event: domain.Event) -> event_pb2.BookingFee | None:
+    fee = event.booking_fee
+    if fee is None:
+        return None
+    return event_pb2.BookingFee(
+        per_ticket=to_proto(event.currency_code, domain.minor(fee.per_ticket)),
+        percentage=format_percent(fee.ppm),
+        tax_rate=format_percent(fee.tax_ppm),
+    )
+
+
+def _cancellation_policy(proto: event_pb2.CancellationPolicy) -> CancellationPolicy:
+    return CancellationPolicy(
+        clock.from_timestamp(proto.until),
+        _amount(proto, "fee", "cancellation_policy.fee"),
+        parse_percent(proto.fee_percentage, field="cancellation_policy.fee_percentage"),
+    )
+
+
+def _cancellation_policy_proto(event: domain.Event) -> event_pb2.CancellationPolicy | None:
+    policy = event.cancellation_policy
+    if policy is None:
+        return None
+    return event_pb2.CancellationPolicy(
+        until=clock.to_timestamp(policy.until),
+        fee=to_proto(event.currency_code, domain.minor(policy.fee)),
+        fee_percentage=format_percent(policy.fee_ppm),
+    )
+
+
+def _amount(proto: Any, name: str, field: str) -> Money | None:
+    return from_proto(getattr(proto, name), field=field) if proto.HasField(name) else None
 
 
 def _time(request: Any, field: str) -> Any:

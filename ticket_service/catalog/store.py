@@ -13,7 +13,9 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Row,
+    Text,
     and_,
+    bindparam,
     delete,
     exists,
     func,
@@ -23,9 +25,18 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from kit.database import Transaction, signal
-from ticket_service.catalog.domain import Event, EventState, TicketType
+from kit.money import Money
+from ticket_service.catalog.domain import (
+    BookingFee,
+    CancellationPolicy,
+    Event,
+    EventState,
+    TicketType,
+    minor,
+)
 from ticket_service.stock.domain import CHANGED
 from ticket_service.stock.store import QUOTA_REMAINING
 from ticket_service.tables import (
@@ -45,8 +56,9 @@ from ticket_service.tables import (
 ENDING_BATCH = 1000
 
 
-async def insert_event(tx: Transaction, values: Mapping[str, Any]) -> Event:
+async def insert_event(tx: Transaction, event: Event) -> Event:
     """A new event, at version 1."""
+    values = {"id": event.id, "organizer_id": event.organizer_id, **_columns(event)}
     return _event((await tx.execute(insert(events).values(values).returning(events))).one())
 
 
@@ -54,6 +66,23 @@ async def get_event(tx: Transaction, event_id: str) -> Event | None:
     """One event."""
     row = (await tx.execute(select(events).where(events.c.id == event_id))).first()
     return _event(row) if row else None
+
+
+async def get_held(
+    tx: Transaction, event_id: str, ticket_type_ids: Collection[str]
+) -> tuple[Event, list[TicketType]] | None:
+    """An event with those of its ticket types that a hold names, in one go."""
+    rows = (await tx.execute(_HELD, {"event_id": event_id, "ids": list(ticket_type_ids)})).all()
+    if not rows:  # the draft that it became is deleted, and the hold with it
+        return None
+    split = len(events.c)
+    names = (*ticket_types.c.keys(), "quota_remaining")
+    return _event(rows[0]), [
+        TicketType(
+            **dict(zip(names, row[split:], strict=True)), currency_code=rows[0].currency_code
+        )
+        for row in rows
+    ]
 
 
 async def lock_event(tx: Transaction, event_id: str) -> Event | None:
@@ -110,23 +139,10 @@ async def list_events(
 
 async def update_event(tx: Transaction, event: Event) -> Event:
     """Store a changed event as its next version."""
-    values = {
-        name: getattr(event, name)
-        for name in (
-            "state",
-            "title",
-            "description",
-            "location",
-            "starts_at",
-            "ends_at",
-            "time_zone",
-            "currency_code",
-        )
-    }
     changed = (
         update(events)
         .where(events.c.id == event.id)
-        .values(**values, version=events.c.version + 1, updated_at=func.now())
+        .values(**_columns(event), version=events.c.version + 1, updated_at=func.now())
     )
     signal(tx, CHANGED)
     return _event((await tx.execute(changed.returning(events))).one())
@@ -227,6 +243,12 @@ async def list_ticket_types(
     return found
 
 
+async def list_hidden(tx: Transaction, event_id: str) -> list[str]:
+    """The ids of an event's hidden ticket types."""
+    hidden = ticket_types.c.event_id == event_id, ticket_types.c.is_hidden
+    return list((await tx.execute(select(ticket_types.c.id).where(*hidden))).scalars())
+
+
 async def update_ticket_type(tx: Transaction, ticket_type: TicketType) -> None:
     """Store a changed ticket type, whose row is locked, as its next version."""
     values = {
@@ -239,6 +261,9 @@ async def update_ticket_type(tx: Transaction, ticket_type: TicketType) -> None:
             "sales_start",
             "sales_end",
             "max_per_order",
+            "tax_ppm",
+            "tax_included",
+            "is_hidden",
         )
     }
     changed = (
@@ -278,5 +303,72 @@ async def _any(tx: Transaction, *conditions: ColumnElement[bool]) -> bool:
     return bool((await tx.execute(select(found))).scalar_one())
 
 
+# The columns of ticket types are told from those of events by where they stand.
+_HELD = (
+    select(
+        events,
+        *(column.label(f"ticket_type_{column.name}") for column in ticket_types.c),
+        QUOTA_REMAINING,
+    )
+    .join(ticket_types, ticket_types.c.event_id == events.c.id)
+    .where(
+        events.c.id == bindparam("event_id"),
+        ticket_types.c.id == func.any(bindparam("ids", type_=ARRAY(Text))),
+    )
+    .order_by(ticket_types.c.id)
+)
+
+
+def _columns(event: Event) -> dict[str, Any]:
+    """What an admin decides about an event, as it is stored."""
+    names = (
+        "state",
+        "title",
+        "description",
+        "location",
+        "starts_at",
+        "ends_at",
+        "time_zone",
+        "currency_code",
+    )
+    fee, policy = event.booking_fee or BookingFee(), event.cancellation_policy
+    return {
+        **{name: getattr(event, name) for name in names},
+        "booking_fee_minor": minor(fee.per_ticket),
+        "booking_fee_ppm": fee.ppm,
+        "booking_fee_tax_ppm": fee.tax_ppm,
+        "cancellable_until": policy.until if policy else None,
+        "cancellation_fee_minor": minor(policy.fee) if policy else 0,
+        "cancellation_fee_ppm": policy.fee_ppm if policy else 0,
+    }
+
+
 def _event(row: Row[Any]) -> Event:
-    return Event(**{**row._asdict(), "state": EventState(row.state)})
+    fee = BookingFee(
+        _money(row, row.booking_fee_minor), row.booking_fee_ppm, row.booking_fee_tax_ppm
+    )
+    policy = None
+    if row.cancellable_until is not None:
+        kept = _money(row, row.cancellation_fee_minor)
+        policy = CancellationPolicy(row.cancellable_until, kept, row.cancellation_fee_ppm)
+    return Event(
+        id=row.id,
+        organizer_id=row.organizer_id,
+        state=EventState(row.state),
+        title=row.title,
+        description=row.description,
+        location=row.location,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        time_zone=row.time_zone,
+        currency_code=row.currency_code,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        booking_fee=None if fee.is_nothing else fee,
+        cancellation_policy=policy,
+    )
+
+
+def _money(row: Row[Any], minor: int) -> Money | None:
+    return Money(row.currency_code, minor) if minor else None

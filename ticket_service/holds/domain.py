@@ -73,13 +73,14 @@ class HoldRequest:
     """What is asked for of one ticket type.
 
     Seats are the ones named, or the best available together. Those may leave a single seat
-    alone if `allow_orphans`.
+    alone if `allow_orphans`. A hidden ticket type can be had if a voucher has opened it.
     """
 
     ticket_type_id: str
     quantity: int = 0
     seat_ids: tuple[str, ...] = ()
     allow_orphans: bool = False
+    is_opened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ def _check(requests: Sequence[HoldRequest]) -> None:
 def _take(position: int, request: HoldRequest, shelf: Shelf, now: datetime) -> HoldItem:
     """One item of a hold, off the shelf and without its seats; or why not."""
     stock = shelf.stock(request.ticket_type_id)
-    if stock is None:
+    if stock is None or (stock.is_hidden and not request.is_opened):
         raise TicketTypeNotFound
     if request.seat_ids and not stock.is_seated:
         raise TicketTypeNotSeated.of(f"items[{position}].seat_ids")

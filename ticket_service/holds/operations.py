@@ -9,7 +9,7 @@ from kit import idempotency
 from kit.database import Database, Transaction
 from kit.errors import TesseraError
 from ticket_service.catalog import store as catalog_store
-from ticket_service.catalog.domain import Event
+from ticket_service.catalog.operations import Listing
 from ticket_service.holds import domain, placement, store
 from ticket_service.holds.domain import Hold, HoldState
 from ticket_service.holds.placement import Asked
@@ -42,9 +42,12 @@ async def create_holds(
     stands in its place:
 
         IdempotencyKeyReused, IdempotencyKeyInUse: see `kit.idempotency`.
+        the refusal that it came with,
         or one of the errors of `placement.place`.
     """
-    answers: dict[int, Answer | Exception] = {}
+    answers: dict[int, Answer | Exception] = {
+        number: ask.refusal for number, ask in enumerate(asked) if ask.refusal
+    }
     async with database.begin() as tx:
         answers.update(await _answered_before(tx, asked))
         waiting = [number for number in range(len(asked)) if number not in answers]
@@ -72,14 +75,15 @@ async def get_hold(database: Database, hold_id: str) -> Hold:
     return hold
 
 
-async def get_hold_for_order(database: Database, hold_id: str) -> tuple[Hold, Event]:
-    """One hold and the event it is for."""
+async def get_hold_for_order(database: Database, hold_id: str) -> tuple[Hold, Listing]:
+    """One hold, and its event with the ticket types that are held."""
     async with database.begin() as tx:
         hold = await store.get_hold(tx, hold_id)
-        event = await catalog_store.get_event(tx, hold.event_id) if hold else None
-    if hold is None or event is None:
+        held = [item.ticket_type_id for item in hold.items] if hold else []
+        found = await catalog_store.get_held(tx, hold.event_id, held) if hold else None
+    if hold is None or found is None:
         raise domain.HoldNotFound
-    return hold, event
+    return hold, Listing(*found)
 
 
 async def release_holds(

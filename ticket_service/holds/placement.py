@@ -23,11 +23,15 @@ from ticket_service.venues.domain import BlockReason
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one customer asks for. The key is the Idempotency-Key, scoped by its caller."""
+    """What one customer asks for. The key is the Idempotency-Key, scoped by its caller.
+
+    With a refusal there will be no hold, but there may be one from before, of the same key.
+    """
 
     requests: tuple[HoldRequest, ...]
     key: str | None = None
     fingerprint: bytes = b""
+    refusal: TesseraError | None = None
 
 
 async def place(

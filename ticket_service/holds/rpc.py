@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -17,13 +18,14 @@ from kit.errors import Internal, TesseraError
 from kit.proto_money import to_proto
 from kit.rpc_errors import to_proto as to_error_proto
 from kit.validation import validate
-from ticket_service.catalog.rpc import event_proto
+from ticket_service.catalog.rpc import listing_proto
 from ticket_service.holds import operations
 from ticket_service.holds.domain import Hold, HoldItem, HoldRequest, HoldState
 from ticket_service.holds.operations import Answer
 from ticket_service.holds.placement import Asked
 from ticket_service.seating.domain import AssignedSeat
 from ticket_service.seating.seatings import Seatings
+from ticket_service.vouchers_client import VouchersClient
 from ticket_service.waitlist.offers import Offers
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -36,9 +38,15 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
     """The RPCs of holds."""
 
     def __init__(
-        self, database: Database, seatings: Seatings, offers: Offers, lifetime: timedelta
+        self,
+        database: Database,
+        seatings: Seatings,
+        offers: Offers,
+        vouchers: VouchersClient,
+        lifetime: timedelta,
     ) -> None:
         self._database = database
+        self._vouchers = vouchers
 
         async def create(event_id: str, asked: Sequence[Asked]) -> Sequence[Answer | Exception]:
             return await operations.create_holds(database, seatings, event_id, asked, lifetime)
@@ -57,21 +65,28 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
     async def CreateHold(
         self, request: hold_service_pb2.CreateHoldRequest, _context: Context
     ) -> hold_pb2.Hold:
-        answer = await self._creating.submit(request.event_id, _asked(request))
-        return hold_proto(answer.hold)
+        return hold_proto((await self._create(request)).hold)
 
     async def BatchCreateHolds(
         self, request: hold_service_pb2.BatchCreateHoldsRequest, _context: Context
     ) -> hold_service_pb2.BatchCreateHoldsResponse:
         outcomes: list[Answer | Exception] = [Internal()] * len(request.requests)
         numbers: defaultdict[str, list[int]] = defaultdict(list)  # by event
+        with_voucher: list[int] = []
         for number, single in enumerate(request.requests):
             try:
                 validate(single)
             except TesseraError as refusal:
                 outcomes[number] = refusal
             else:
-                numbers[single.event_id].append(number)
+                alike = with_voucher if single.voucher_code else numbers[single.event_id]
+                alike.append(number)
+
+        async def create_opened(number: int) -> None:
+            try:
+                outcomes[number] = await self._create(request.requests[number])
+            except Exception as error:
+                outcomes[number] = error
 
         async def create(event_id: str) -> None:
             asked = [_asked(request.requests[number]) for number in numbers[event_id]]
@@ -79,11 +94,29 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
             for number, answer in zip(numbers[event_id], answers, strict=True):
                 outcomes[number] = answer
 
-        await asyncio.gather(*map(create, numbers))
+        await asyncio.gather(*map(create, numbers), *map(create_opened, with_voucher))
         response = hold_service_pb2.BatchCreateHoldsResponse()
         for outcome in outcomes:
             _put(outcome, into=response.results.add())
         return response
+
+    async def _create(self, request: hold_service_pb2.CreateHoldRequest) -> Answer:
+        """One hold, once its voucher has been asked for; nothing waits meanwhile but the caller."""
+        asked = _asked(request)
+        if request.voucher_code:
+            asked = await self._open(request, asked)
+        return await self._creating.submit(request.event_id, asked)
+
+    async def _open(self, request: hold_service_pb2.CreateHoldRequest, asked: Asked) -> Asked:
+        """What is asked for, with the ticket types that the voucher opens."""
+        try:
+            opened = await self._vouchers.opened(request.event_id, request.voucher_code)
+        except TesseraError as refusal:
+            if asked.key is None:
+                raise
+            return replace(asked, refusal=refusal)  # it may have been answered before
+        items = (replace(item, is_opened=item.ticket_type_id in opened) for item in asked.requests)
+        return replace(asked, requests=tuple(items))
 
     async def GetHold(
         self, request: hold_service_pb2.GetHoldRequest, _context: Context
@@ -98,9 +131,9 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
     async def GetHoldForOrder(
         self, request: hold_service_pb2.GetHoldForOrderRequest, _context: Context
     ) -> hold_service_pb2.GetHoldForOrderResponse:
-        hold, event = await operations.get_hold_for_order(self._database, request.hold_id)
+        hold, listing = await operations.get_hold_for_order(self._database, request.hold_id)
         return hold_service_pb2.GetHoldForOrderResponse(
-            hold=hold_proto(hold), event=event_proto(event)
+            hold=hold_proto(hold), event=listing_proto(listing)
         )
 
 

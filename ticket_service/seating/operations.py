@@ -1,7 +1,7 @@
 """Seating events, showing who may still sit where, and blocking seats."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from kit import paging
 from kit.auth import Caller
@@ -10,7 +10,7 @@ from kit.idempotency import Once
 from ticket_service.catalog import domain as catalog
 from ticket_service.catalog import store as catalog_store
 from ticket_service.catalog.domain import EventNotFound, TicketType
-from ticket_service.catalog.operations import visible_event
+from ticket_service.catalog.operations import list_hidden, visible_event
 from ticket_service.seating import maps, store
 from ticket_service.seating.domain import Seating
 from ticket_service.seating.drawings import Drawings, Picture
@@ -62,18 +62,19 @@ async def create_seat_map(
 
 async def get_seat_map(
     database: Database, drawings: Drawings[Picture], caller: Caller, event_id: str
-) -> Picture:
-    """The seats of an event that the caller may see.
+) -> tuple[Picture, Collection[str]]:
+    """The seats of an event that the caller may see, and the ticket types that they may not.
 
     Raises:
         EventNotFound, SeatMapNotFound: there is nothing to see.
     """
     async with database.begin() as tx:
-        await visible_event(tx, caller, event_id)
+        event = await visible_event(tx, caller, event_id)
+        hidden = await list_hidden(tx, caller, event)
         picture = await drawings.get(tx, event_id)
     if picture is None:
         raise SeatMapNotFound
-    return picture
+    return picture, hidden
 
 
 async def delete_seat_map(

@@ -1,6 +1,6 @@
 """SeatMapService: proto to operation to proto."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -54,9 +54,10 @@ class SeatMaps(seat_map_service_pb2_grpc.SeatMapServiceServicer):
     async def GetSeatMap(
         self, request: seat_map_service_pb2.GetSeatMapRequest, _context: Context
     ) -> seat_map_pb2.SeatMap:
-        return await operations.get_seat_map(
+        picture, hidden = await operations.get_seat_map(
             self._database, self._drawings, auth.current(), request.event_id
         )
+        return _without(hidden, picture)
 
     async def DeleteSeatMap(
         self, request: seat_map_service_pb2.DeleteSeatMapRequest, _context: Context
@@ -141,6 +142,18 @@ def drawing_proto(drawing: Drawing) -> seat_map_pb2.SeatMap:
         ],
         created_at=clock.to_timestamp(drawing.seat_map.created_at),
     )
+
+
+def _without(hidden: Collection[str], picture: seat_map_pb2.SeatMap) -> seat_map_pb2.SeatMap:
+    """A seat map, which is kept for others, that does not name hidden ticket types."""
+    if not any(zone.ticket_type_id in hidden for zone in picture.zones):
+        return picture
+    shown = seat_map_pb2.SeatMap()
+    shown.CopyFrom(picture)
+    for zone in shown.zones:
+        if zone.ticket_type_id in hidden:
+            zone.ticket_type_id = ""
+    return shown
 
 
 def states_proto(states: SeatStates) -> seat_map_pb2.SeatStates:

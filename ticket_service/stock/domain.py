@@ -27,6 +27,7 @@ class Stock:
     sales_start: datetime | None
     sales_end: datetime | None
     is_seated: bool = False
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,4 +119,5 @@ def _stock(row: Row[Any]) -> Stock:
         sales_start=row.sales_start,
         sales_end=row.sales_end,
         is_seated=row.is_seated,
+        is_hidden=row.is_hidden,
     )

@@ -100,6 +100,8 @@ def check_joinable(
 ) -> None:
     """Let in line who could buy so many of these tickets, were they not sold out.
 
+    Nobody waits for hidden tickets, which are no more there for the public than others'.
+
     Raises:
         EventNotOnSale, TicketTypeNotFound, SalesNotStarted, SalesEnded, TooManyTickets: they could
             not buy them.
@@ -108,7 +110,7 @@ def check_joinable(
     if not is_on_sale(event, now):
         raise EventNotOnSale
     stock = shelf.stock(ticket_type_id)
-    if stock is None:
+    if stock is None or stock.is_hidden:
         raise TicketTypeNotFound
     check_sales_window(stock, now)
     if quantity > stock.max_per_order:

@@ -42,6 +42,7 @@ from tessera.type.v1 import money_pb2
 
 from kit.database import Database
 from kit.rpc_errors import RemoteError
+from tests.integration.ticket_service.vouchers import Vouchers
 from tests.support.tokens import Metadata, TokenIssuer
 from ticket_service.seating.seatings import Seatings
 from ticket_service.waitlist.offers import Offers
@@ -91,6 +92,7 @@ class Shop:
     hasty: TicketApi
     internal: TicketApi
     issuer: TokenIssuer
+    vouchers: Vouchers
     database: Database
     database_url: str
 

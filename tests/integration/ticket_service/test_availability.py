@@ -361,7 +361,7 @@ async def test_streams_outlast_a_database_that_is_away(
         replica(postgres_url, tls_dir, TESSERA_USER_SERVICE_ADDRESS=users) as api,
         own_database(postgres_url) as database,
     ):
-        here = Shop(api, api, api, api, shop.issuer, database, postgres_url)
+        here = Shop(api, api, api, api, shop.issuer, shop.vouchers, database, postgres_url)
         event, other = await here.on_sale(organizer), await here.on_sale(organizer)
         call = watch(api, event.id)
         assert remaining(await read(call)) == [10]

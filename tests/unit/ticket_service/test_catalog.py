@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,13 @@ from hypothesis import strategies as st
 
 from kit.money import Money, UnknownCurrency
 from ticket_service.catalog import domain
-from ticket_service.catalog.domain import Event, EventState, TicketType
+from ticket_service.catalog.domain import (
+    BookingFee,
+    CancellationPolicy,
+    Event,
+    EventState,
+    TicketType,
+)
 
 NOW = datetime(2026, 11, 20, 19, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -115,9 +122,62 @@ def test_the_currency_stays_while_there_are_prices_in_it() -> None:
 
 
 def test_a_price_is_in_the_events_currency() -> None:
-    assert domain.price_in("EUR", Money("EUR", 5000)) == 5000
+    assert domain.minor_in("EUR", Money("EUR", 5000), field="price") == 5000
     with pytest.raises(domain.CurrencyMismatch, match="EUR"):
-        domain.price_in("EUR", Money("USD", 5000))
+        domain.minor_in("EUR", Money("USD", 5000), field="price")
+
+
+@pytest.mark.parametrize(
+    ("terms", "field"),
+    [
+        ({"booking_fee": BookingFee(Money("USD", 0))}, "booking_fee.per_ticket"),
+        (
+            {"cancellation_policy": CancellationPolicy(NOW, Money("USD", 500))},
+            "cancellation_policy.fee",
+        ),
+    ],
+)
+def test_fees_are_in_the_events_currency(terms: dict[str, Any], field: str) -> None:
+    with pytest.raises(domain.CurrencyMismatch) as refused:
+        replace(EVENT, **terms)
+    assert refused.value.violations[0].field == f"{field}.currency_code"
+
+
+def test_another_currency_needs_the_fees_in_it_too() -> None:
+    event = replace(EVENT, booking_fee=BookingFee(Money("EUR", 100)))
+    with pytest.raises(domain.CurrencyMismatch):
+        domain.change(event, {"currency_code": "USD"}, has_ticket_types=False)
+    for fee in (None, BookingFee(ppm=25_000), BookingFee(Money("USD", 100))):
+        changes = {"currency_code": "USD", "booking_fee": fee}
+        assert domain.change(event, changes, has_ticket_types=False).booking_fee == fee
+        with pytest.raises(domain.CurrencyIsFixed):
+            domain.change(event, changes, has_ticket_types=True)
+
+
+def test_a_booking_fee_of_nothing_is_none_whatever_its_tax() -> None:
+    assert BookingFee(tax_ppm=190_000).is_nothing
+    assert BookingFee(Money("EUR", 0)).is_nothing
+    assert not BookingFee(Money("EUR", 1)).is_nothing
+    assert not BookingFee(ppm=1).is_nothing
+
+
+def test_what_is_announced_is_what_was_otherwise_before() -> None:
+    published = replace(EVENT, state=EventState.PUBLISHED)
+    moved = replace(published, location="Other Street 2", starts_at=NOW + 2 * HOUR)
+    assert domain.announced_before(published, moved) == {
+        "location": "",
+        "starts_at": EVENT.starts_at,
+    }
+    for unheard_of in (published, replace(published, description="x", booking_fee=BookingFee())):
+        assert domain.announced_before(published, unheard_of) == {}
+    assert domain.announced_before(EVENT, replace(EVENT, title="Aida")) == {}
+
+
+def test_hidden_ticket_types_are_visible_to_who_sees_hidden_ones() -> None:
+    hidden = replace(TICKET_TYPE, id="tt_2", is_hidden=True)
+    types = [TICKET_TYPE, hidden]
+    assert domain.visible(types, sees_hidden=False) == [TICKET_TYPE]
+    assert domain.visible(types, sees_hidden=True) == types
 
 
 def test_a_sales_window_ends_after_it_starts() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import TesseraError
+from ticket_service.catalog.domain import TicketTypeNotFound
 from ticket_service.holds import domain
 from ticket_service.holds.domain import Hold, HoldItem, HoldRequest, HoldState, NewHold
 from ticket_service.stock.domain import Shelf, SoldOut, Stock
@@ -164,6 +165,18 @@ def test_a_quantity_is_the_number_of_the_chosen_seats(request_: HoldRequest) -> 
 def test_seats_are_chosen_only_where_there_are_some() -> None:
     with pytest.raises(domain.TicketTypeNotSeated):
         price([HoldRequest("tt", seat_ids=("a",))], {"tt": STOCK}, NOW)
+
+
+def test_a_hidden_ticket_type_is_not_there_unless_a_voucher_opened_it() -> None:
+    stock = {"tt": replace(STOCK, is_hidden=True, sales_end=NOW, remaining=0)}
+    for request in (HoldRequest("tt", 1), HoldRequest("tt", 99), HoldRequest("tt", 0, ("a",))):
+        with pytest.raises(TicketTypeNotFound) as refused:
+            price([request], stock, NOW)
+        assert refused.value.metadata == {}  # as of one that there is not
+    with pytest.raises(domain.SalesEnded):
+        price([HoldRequest("tt", 1, is_opened=True)], stock, NOW)
+    open_stock = {"tt": replace(STOCK, is_hidden=True)}
+    assert price([HoldRequest("tt", 2, is_opened=True)], open_stock, NOW)[0].quantity == 2
 
 
 def test_a_hold_takes_its_stock_again_all_or_none() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from tessera.access.v1 import access_pb2
@@ -207,6 +208,31 @@ async def test_a_draft_that_its_admin_watches_is_not_found_by_others(house: Hous
     for who in (ANYONE, STRANGER):
         with pytest.raises(EventNotFound):
             await house.watch(caller=who).next()
+
+
+async def test_the_public_is_told_nothing_of_what_is_hidden_not_even_that_it_changed() -> None:
+    house, public_side = House("evt_1"), {"typ_1": 10}
+    house.hub = Hub(house.box.look, lambda update: sum(update.now.remaining.values()), 1000)
+    hidden = replace(
+        available("evt_1", 10), remaining={**public_side, "typ_2": 5}, hidden=frozenset({"typ_2"})
+    )
+    house.box.events["evt_1"] = hidden
+    with house.stack:
+        public, stranger, admin = (house.watch(caller=who) for who in (ANYONE, STRANGER, ADMIN))
+        await house.hub.tell_changes()
+        house.box.events["evt_1"] = replace(hidden, remaining={**public_side, "typ_2": 4})
+        await house.hub.tell_changes()
+        late, late_admin = (house.watch(caller=who) for who in (ANYONE, ADMIN))
+        house.box.events["evt_1"] = replace(hidden, remaining={"typ_1": 9, "typ_2": 4})
+        await house.hub.tell_changes()
+        house.box.events["evt_1"] = replace(
+            hidden, remaining={"typ_1": 9, "typ_2": 4}, hidden=frozenset()
+        )
+        await house.hub.tell_changes()
+        for watcher in (public, stranger, late):
+            assert await unread(watcher) == [10, 9, 13]
+        assert await unread(admin) == [15, 14, 13, 13]
+        assert await unread(late_admin) == [14, 13, 13]
 
 
 async def test_a_database_that_is_away_ends_only_who_knows_nothing_yet(house: House) -> None:

@@ -38,7 +38,9 @@ def an_event(state: EventState = EventState.PUBLISHED, ends_at: datetime = NOW +
     )
 
 
-def a_shelf(remaining: int = 0, quota: int | None = None, **window: datetime) -> Shelf:
+def a_shelf(
+    remaining: int = 0, quota: int | None = None, *, is_hidden: bool = False, **window: datetime
+) -> Shelf:
     stock = Stock(
         ticket_type_id="tt_1",
         name="Stalls",
@@ -47,6 +49,7 @@ def a_shelf(remaining: int = 0, quota: int | None = None, **window: datetime) ->
         max_per_order=10,
         sales_start=window.get("sales_start"),
         sales_end=window.get("sales_end"),
+        is_hidden=is_hidden,
     )
     return Shelf([stock]) if quota is None else Shelf([stock], {"q": quota}, {"tt_1": ["q"]})
 
@@ -121,11 +124,13 @@ def test_one_waits_exactly_for_what_cannot_be_had(
         (lambda: join(an_event(EventState.CANCELLED), a_shelf()), "EVENT_NOT_ON_SALE"),
         (lambda: join(an_event(ends_at=NOW), a_shelf()), "EVENT_NOT_ON_SALE"),
         (lambda: join(an_event(), a_shelf(), 1, "tt_2"), "TICKET_TYPE_NOT_FOUND"),
+        (lambda: join(an_event(), a_shelf(is_hidden=True)), "TICKET_TYPE_NOT_FOUND"),
+        (lambda: join(an_event(), a_shelf(9, is_hidden=True)), "TICKET_TYPE_NOT_FOUND"),
         (lambda: join(an_event(), a_shelf(sales_start=NOW + DAY)), "SALES_NOT_STARTED"),
         (lambda: join(an_event(), a_shelf(sales_end=NOW)), "SALES_ENDED"),
         (lambda: join(an_event(), a_shelf(), 11), "TOO_MANY_TICKETS"),
     ],
-    ids=range(7),
+    ids=range(9),
 )
 def test_what_nobody_could_buy_nobody_can_wait_for(
     attempt: Callable[[], None], reason: str
