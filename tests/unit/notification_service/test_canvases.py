@@ -109,7 +109,7 @@ def test_a_document_says_what_it_is() -> None:
     assert reader.metadata.title == "Été (1) \\ \N{PARTY POPPER}"
     assert reader.metadata.author == "Tessera"
     assert reader.metadata.creation_date == MOMENT
-    assert reader.root_object["/Lang"] == "en"
+    assert str(reader.root_object["/Lang"]) == "en"
 
 
 def test_the_same_drawing_gives_the_same_bytes_and_another_one_others() -> None:
