@@ -357,6 +357,6 @@ def test_each_attempt_has_an_idempotency_key_of_its_own() -> None:
     [({}, False), ({"attempts": 1}, False), ({"attempts": 2}, True), ({"key_number": 2}, True)],
 )
 def test_stripe_is_searched_for_a_refund_that_it_may_know(
-    fields: dict[str, int], expected: bool
+    fields: dict[str, Any], expected: bool
 ) -> None:
     assert refund(**fields).may_be_known is expected
