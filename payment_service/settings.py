@@ -17,6 +17,7 @@ class Settings:
     stripe_webhook_secret: str
     stripe_api_base: str
     stripe_calls_per_second: int  # by all replicas together
+    reconciliation_patience_s: int  # how long a webhook may take before it is taken for lost
     order_token_secret: bytes
     amqp_url: str
     database_url: str
@@ -32,6 +33,7 @@ class Settings:
             stripe_calls_per_second=environment.integer(
                 "STRIPE_CALLS_PER_SECOND", 80, low=1, high=10_000
             ),
+            reconciliation_patience_s=environment.integer("RECONCILIATION_PATIENCE_S", 10, high=60),
             order_token_secret=environment.secret("SECRET_KEY"),
             amqp_url=environment.text("AMQP_URL", ""),
             database_url=environment.text("DATABASE_URL"),
