@@ -16,9 +16,11 @@ import stripe
 from google.protobuf.message import Message as Proto
 from sqlalchemy import text
 from tessera.payment.v1 import (
+    dispute_service_pb2_grpc,
     insights_service_pb2_grpc,
     ledger_service_pb2_grpc,
     messages_pb2,
+    operation_service_pb2_grpc,
     order_lookup_service_pb2_grpc,
     order_pb2,
     order_service_pb2,
@@ -76,6 +78,8 @@ class PaymentApi:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
         self.refunds = refund_service_pb2_grpc.RefundServiceStub(channel)
+        self.disputes = dispute_service_pb2_grpc.DisputeServiceStub(channel)
+        self.operations = operation_service_pb2_grpc.OperationServiceStub(channel)
         self.insights = insights_service_pb2_grpc.InsightsServiceStub(channel)
         self.ledger = ledger_service_pb2_grpc.LedgerServiceStub(channel)
         self.webhooks = webhook_service_pb2_grpc.WebhookServiceStub(channel)
@@ -242,8 +246,9 @@ class Shop:
 
     async def charges_at_once(self, order: order_pb2.Order) -> None:
         """Have Stripe charge this payment when it is confirmed, as some methods do."""
+        at_once: Any = {"card": {"capture_method": "automatic"}}
         await self.sandbox.stripe.v1.payment_intents.update_async(
-            intent_id(order), {"capture_method": "automatic"}
+            intent_id(order), {"payment_method_options": at_once}
         )
 
     async def spoil(self, path: str, /, **fault: Any) -> None:
