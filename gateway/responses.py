@@ -12,6 +12,9 @@ from gateway.routes import Route
 
 Respond = Callable[[Any], Response]
 
+# Whatever a page that a service made should contain, it does nothing here.
+_HTML_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
+
 
 def responder(route: Route) -> Respond:
     """How a route's answers are sent: as nothing, as a file, or as JSON."""
@@ -43,6 +46,8 @@ def _file_responder(route: Route) -> Respond:
 
     def respond(answer: Any) -> Response:
         headers = {"Content-Disposition": disposition}
+        if answer.content_type.startswith("text/html"):
+            headers["Content-Security-Policy"] = _HTML_POLICY
         return Response(answer.data, route.success, headers, answer.content_type)
 
     return respond

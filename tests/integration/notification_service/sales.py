@@ -60,6 +60,7 @@ def sale(
     """A paid order of tickets of one type, unlike every other."""
     key = uuid.uuid4().hex
     event = _event(key, organizer_id, currency_code)
+    placed_at = datetime(2036, 9, 1, 12, 0, tzinfo=UTC)
     order = order_pb2.Order(
         id=f"ord_{key}",
         code=key[:8].upper(),
@@ -77,7 +78,9 @@ def sale(
         ],
         total=to_proto(currency_code, price_minor * count),
         customer=order_pb2.Customer(email=email, full_name="Ada Lovelace"),
-        created_at=_timestamp(datetime(2036, 9, 1, 12, 0, tzinfo=UTC)),
+        created_at=at(placed_at),
+        expires_at=at(placed_at + timedelta(minutes=15)),
+        paid_at=at(placed_at + timedelta(minutes=5)),
     )
     tickets = [
         ticket_pb2.Ticket(
@@ -89,6 +92,7 @@ def sale(
             ticket_type_name="Early bird",
             order_id=order.id,
             holder_name="Ada Lovelace",
+            number=number,
         )
         for number in range(1, count + 1)
     ]
@@ -106,7 +110,7 @@ def offer(
     """Tickets of one type that are kept for somebody, unlike every other; `seats` are in row 4."""
     key = uuid.uuid4().hex
     event = _event(key, organizer_id, "EUR")
-    expires_at = _timestamp(datetime.now(UTC) + lifetime)
+    expires_at = at(datetime.now(UTC) + lifetime)
     hold = hold_pb2.Hold(
         id=f"hold_{key}",
         event_id=event.id,
@@ -147,10 +151,11 @@ def _event(key: str, organizer_id: str, currency_code: str) -> event_pb2.Event:
         state=event_pb2.EVENT_STATE_PUBLISHED,
         title="Jazz on the River",
         location="Arena di Verona",
-        starts_at=_timestamp(datetime(2036, 11, 14, 18, 30, tzinfo=UTC)),
-        ends_at=_timestamp(datetime(2036, 11, 14, 22, 0, tzinfo=UTC)),
+        starts_at=at(datetime(2036, 11, 14, 18, 30, tzinfo=UTC)),
+        ends_at=at(datetime(2036, 11, 14, 22, 0, tzinfo=UTC)),
         time_zone="Europe/Rome",
         currency_code=currency_code,
+        version=1,
     )
 
 
@@ -163,7 +168,7 @@ def offer_announcement(of: Offer, message_id: str = "") -> Message:
         hold_id=of.hold.id,
         expires_at=of.hold.expires_at,
     )
-    return _message(body, message_id)
+    return published(body, message_id)
 
 
 def announcement(of: Sale, message_id: str = "") -> Message:
@@ -176,10 +181,11 @@ def announcement(of: Sale, message_id: str = "") -> Message:
         payment_id="pay_1",
         total=of.order.total,
     )
-    return _message(body, message_id)
+    return published(body, message_id)
 
 
-def _message(body: Proto, message_id: str) -> Message:
+def published(body: Proto, message_id: str = "") -> Message:
+    """A message as a service's outbox publishes it."""
     text = json_format.MessageToJson(body, preserving_proto_field_name=True, indent=None)
     return message(text.encode(), message_id, kind=type(body))
 
@@ -191,7 +197,7 @@ def message(
     return Message(message_id or f"msg_{uuid.uuid4().hex}", outbox.routing_key(name), name, body)
 
 
-def _timestamp(moment: datetime) -> Timestamp:
+def at(moment: datetime) -> Timestamp:
     timestamp = Timestamp()
     timestamp.FromDatetime(moment)
     return timestamp

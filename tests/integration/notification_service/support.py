@@ -14,13 +14,23 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from google.protobuf.message import Message as Proto
 from tessera.notification.v1 import (
     document_service_pb2_grpc,
     notification_pb2,
     notification_service_pb2,
     notification_service_pb2_grpc,
 )
-from tessera.payment.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from tessera.payment.v1 import (
+    order_lookup_service_pb2,
+    order_lookup_service_pb2_grpc,
+    order_pb2,
+    order_service_pb2,
+    order_service_pb2_grpc,
+    refund_pb2,
+    refund_service_pb2,
+    refund_service_pb2_grpc,
+)
 from tessera.ticket.v1 import (
     event_pb2,
     event_service_pb2,
@@ -53,6 +63,7 @@ from tests.integration.notification_service.sales import (
     announcement,
     offer,
     offer_announcement,
+    published,
     sale,
 )
 from tests.support.services import TestMesh, running_services
@@ -66,6 +77,10 @@ PATIENCE_S = 45
 
 class EventNotFound(NotFound):
     """There is no such event."""
+
+
+class OrderLookupNotFound(NotFound):
+    """There is no such lookup."""
 
 
 class HoldNotFound(NotFound):
@@ -85,6 +100,9 @@ class Sales:
 
     known: dict[str, Sale] = field(default_factory=dict)
     offered: dict[str, Offer] = field(default_factory=dict)
+    refunds: dict[str, refund_pb2.Refund] = field(default_factory=dict)
+    lookups: dict[str, order_lookup_service_pb2.OrderLookupMail] = field(default_factory=dict)
+    asked_for_events: int = 0
     away: bool = False
 
     def add(self, made: Sale) -> Sale:
@@ -111,6 +129,30 @@ class _Orders(order_service_pb2_grpc.OrderServiceServicer):
         return self._sales.known[request.order_id].order
 
 
+class _Refunds(refund_service_pb2_grpc.RefundServiceServicer):
+    def __init__(self, sales: Sales) -> None:
+        self._sales = sales
+
+    async def GetRefund(
+        self, request: refund_service_pb2.GetRefundRequest, _: Context
+    ) -> refund_pb2.Refund:
+        if request.order_id not in self._sales.known:
+            raise auth.OrderNotFound
+        return self._sales.refunds[request.refund_id]
+
+
+class _Lookups(order_lookup_service_pb2_grpc.OrderLookupServiceServicer):
+    def __init__(self, sales: Sales) -> None:
+        self._sales = sales
+
+    async def GetOrderLookupMail(
+        self, request: order_lookup_service_pb2.GetOrderLookupMailRequest, _: Context
+    ) -> order_lookup_service_pb2.OrderLookupMail:
+        if request.lookup_id not in self._sales.lookups:
+            raise OrderLookupNotFound
+        return self._sales.lookups[request.lookup_id]
+
+
 class _Events(event_service_pb2_grpc.EventServiceServicer):
     def __init__(self, sales: Sales) -> None:
         self._sales = sales
@@ -118,6 +160,7 @@ class _Events(event_service_pb2_grpc.EventServiceServicer):
     async def GetEvent(
         self, request: event_service_pb2.GetEventRequest, _: Context
     ) -> event_pb2.Event:
+        self._sales.asked_for_events += 1
         known, offered = self._sales.known, self._sales.offered
         found = known.get(request.event_id) or offered.get(request.event_id)
         if found is None:
@@ -192,6 +235,10 @@ class PostOffice:
         await self.broker.publish(offer_announcement(made))
         return made
 
+    async def announce(self, body: Proto, message_id: str = "") -> None:
+        """A service says that something happened."""
+        await self.broker.publish(published(body, message_id))
+
     async def close_mail_server(self) -> None:
         """Nothing listens any more at the mail server's address."""
         await self.sink.stop()
@@ -239,20 +286,25 @@ class PostOffice:
         return await self.log.ResendNotification(request, metadata=as_user or self.superadmin)
 
     async def about(
-        self, of: Sale | Offer, condition: Callable[[Notification], bool]
+        self, of: Sale | Offer, condition: Callable[[Notification], bool], kind: str = ""
     ) -> Notification:
-        """The notification of a sale or an offer, once the condition holds for it."""
+        """The notification of a sale or an offer, of this kind, once the condition holds for it."""
         found: list[Notification] = []
 
         async def holds() -> bool:
-            found[:] = (await self.notifications((), **of.about)).notifications
+            found[:] = await self.of_kind(kind, **of.about)
             return len(found) == 1 and condition(found[0])
 
         await eventually(holds)
         return found[0]
 
-    async def sent(self, of: Sale | Offer) -> Notification:
-        return await self.about(of, in_state("SENT"))
+    async def of_kind(self, kind: str = "", **fields: Any) -> list[Notification]:
+        """The notifications of a kind, or of all, that the filters admit."""
+        listed = (await self.notifications((), **fields)).notifications
+        return [each for each in listed if not kind or kind_of(each) == kind]
+
+    async def sent(self, of: Sale | Offer, kind: str = "") -> Notification:
+        return await self.about(of, in_state("SENT"), kind)
 
     def mails(self, of: Sale | None = None) -> list[EmailMessage]:
         """All mail, or what is about a sale: its order's code names the attached file."""
@@ -261,6 +313,11 @@ class PostOffice:
             for mail in self.sink.messages()
             if of is None or f"tickets-{of.order.code}.pdf" in str(mail)
         ]
+
+
+def kind_of(notification: Notification) -> str:
+    name = notification_pb2.NotificationKind.Name(notification.kind)
+    return name.removeprefix("NOTIFICATION_KIND_")
 
 
 def in_state(state: str) -> Callable[[Notification], bool]:
@@ -311,6 +368,8 @@ async def _serving(
     holds = _Holds(sales)  # type: ignore[abstract]  # as above
     waitlist = _Waitlist(sales)  # type: ignore[abstract]  # as above
     orders = _Orders(sales)  # type: ignore[abstract]  # as above
+    refunds = _Refunds(sales)  # type: ignore[abstract]  # as above
+    lookups = _Lookups(sales)  # type: ignore[abstract]  # as above
     served: dict[str, list[tuple[Any, Any]]] = {
         "ticket_service": [
             (events, event_service_pb2_grpc.add_EventServiceServicer_to_server),
@@ -318,7 +377,11 @@ async def _serving(
             (holds, hold_service_pb2_grpc.add_HoldServiceServicer_to_server),
             (waitlist, waitlist_service_pb2_grpc.add_WaitlistServiceServicer_to_server),
         ],
-        "payment_service": [(orders, order_service_pb2_grpc.add_OrderServiceServicer_to_server)],
+        "payment_service": [
+            (orders, order_service_pb2_grpc.add_OrderServiceServicer_to_server),
+            (refunds, refund_service_pb2_grpc.add_RefundServiceServicer_to_server),
+            (lookups, order_lookup_service_pb2_grpc.add_OrderLookupServiceServicer_to_server),
+        ],
     }
     guard = Guard(auth.TokenVerifier(issuer.keys))
     async with AsyncExitStack() as stack:

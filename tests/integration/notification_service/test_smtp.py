@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from notification_service.documents.domain import Mail
 from notification_service.mailing.domain import ServerDown, Undeliverable
-from notification_service.mailing.smtp import SmtpTransport
+from notification_service.mailing.smtp import CONNECTIONS, SmtpTransport
 from notification_service.settings import SmtpServer
 
 # aiosmtpd does not know of the TLS that is there from the start of a connection.
@@ -146,3 +147,117 @@ async def test_a_server_that_says_nothing_at_all_is_down() -> None:
         silent_server = SmtpServer.parse(f"smtp://127.0.0.1:{port}")
         with pytest.raises(ServerDown, match="did not answer"):
             await SmtpTransport(silent_server, timeout_s=0.2).send(mail())
+
+
+def plain(port: int) -> SmtpTransport:
+    return SmtpTransport(SmtpServer.parse(f"smtp://127.0.0.1:{port}"), timeout_s=10)
+
+
+class Counting(Mailbox):
+    """Counts who comes, and sends away who stays for more than `patience` mails."""
+
+    def __init__(self, patience: int = 1000) -> None:
+        super().__init__()
+        self.connections: list[Session] = []  # which keeps them, and so their ids, alive
+        self._patience = patience
+        self._mails: Counter[int] = Counter()
+
+    async def handle_EHLO(
+        self, _: SMTP, session: Session, __: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        self.connections.append(session)
+        return responses
+
+    async def handle_MAIL(
+        self, _: SMTP, session: Session, envelope: Envelope, address: str, __: list[str]
+    ) -> str:
+        self._mails[id(session)] += 1
+        if self._mails[id(session)] > self._patience:
+            return "421 4.7.0 Enough for today"
+        envelope.mail_from = address
+        return "250 OK"
+
+
+@asynccontextmanager
+async def plain_server(mailbox: Mailbox) -> AsyncIterator[tuple[int, list[SMTP]]]:
+    """A mail server that wants nothing; yields its port and its connections."""
+    made: list[SMTP] = []
+
+    def connection() -> SMTP:
+        made.append(SMTP(mailbox, hostname="localhost", loop=asyncio.get_running_loop()))
+        return made[-1]
+
+    listening = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    async with listening:
+        yield listening.sockets[0].getsockname()[1], made
+
+
+async def test_mails_in_a_row_share_a_connection() -> None:
+    mailbox = Counting()
+    async with plain_server(mailbox) as (port, _):
+        opened = plain(port)
+        for _ in range(5):
+            await opened.send(mail())
+        await opened.close()
+
+    assert len(mailbox.received) == 5
+    assert len(mailbox.connections) == 1
+
+
+async def test_mails_at_once_share_a_few_connections() -> None:
+    mailbox = Counting()
+    async with plain_server(mailbox) as (port, _):
+        opened = plain(port)
+        await asyncio.gather(*(opened.send(mail()) for _ in range(40)))
+        await opened.close()
+
+    assert len(mailbox.received) == 40
+    assert len(mailbox.connections) <= CONNECTIONS
+
+
+async def test_a_server_that_has_enough_of_a_connection_gets_another() -> None:
+    mailbox = Counting(patience=2)
+    async with plain_server(mailbox) as (port, _):
+        opened = plain(port)
+        for _ in range(6):
+            await opened.send(mail())
+        await opened.close()
+
+    assert len(mailbox.received) == 6
+    assert len(mailbox.connections) == 3
+
+
+async def test_a_connection_that_was_cut_while_it_rested_costs_no_mail() -> None:
+    mailbox = Counting()
+    async with plain_server(mailbox) as (port, made):
+        opened = plain(port)
+        await opened.send(mail())
+        transport = made[0].transport
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.abort()
+        await opened.send(mail())
+        await opened.close()
+
+    assert len(mailbox.received) == 2
+
+
+async def test_after_a_refusal_the_next_mail_begins_anew() -> None:
+    class Strict(Counting):
+        async def handle_RCPT(
+            self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: list[str]
+        ) -> str:
+            if address.startswith("nobody"):
+                return "550 No such person"
+            envelope.rcpt_tos.append(address)
+            return "250 OK"
+
+    mailbox = Strict()
+    async with plain_server(mailbox) as (port, _):
+        opened = plain(port)
+        with pytest.raises(Undeliverable, match="550"):
+            await opened.send(mail("nobody@example.org"))
+        await opened.send(mail())
+        await opened.close()
+
+    assert [envelope.rcpt_tos for envelope in mailbox.received] == [["ada@example.org"]]

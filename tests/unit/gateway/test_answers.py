@@ -51,6 +51,9 @@ async def test_an_answer_is_json_with_its_zeroes_and_empty_lists(gateway: World)
                 "max_per_order": 0,
                 "version": 0,
                 "is_seated": False,
+                "tax_rate": "",
+                "tax_included": False,
+                "is_hidden": False,
             }
         ],
         "version": 4,
@@ -93,6 +96,20 @@ async def test_a_file_is_sent_as_it_is(gateway: World) -> None:
     assert answer.content == b"%PDF-1.7 \xff\x00"
     assert answer.headers["content-type"] == "application/pdf"
     assert answer.headers["content-disposition"] == 'inline; filename="tickets.pdf"'
+
+
+async def test_a_page_of_a_services_own_does_nothing_but_show(gateway: World) -> None:
+    gateway.services.answers["PreviewNotification"] = HttpBody(
+        content_type="text/html; charset=utf-8", data=b"<p>Hello</p>"
+    )
+    answer = await gateway.client.get(
+        "/v1/events/evt_1/notification_previews/RECEIPT", headers=gateway.signer.bearer()
+    )
+    assert answer.text == "<p>Hello</p>"
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-disposition"] == "inline"
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none'")
 
 
 async def test_head_is_get_without_the_body(gateway: World) -> None:

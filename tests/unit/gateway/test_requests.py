@@ -1,6 +1,7 @@
 """What a request becomes: the RPC's message, its metadata and its deadline."""
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from tessera.notification.v1 import notification_pb2
 from tessera.payment.v1 import webhook_service_pb2
 from tessera.ticket.v1 import event_pb2, event_service_pb2, hold_service_pb2
 
@@ -49,6 +50,20 @@ async def test_a_path_segment_is_percent_decoded_after_the_path_was_split(gatewa
     assert gateway.services.last.request == event_service_pb2.GetEventRequest(
         event_id="a/b:publish ö"
     )
+
+
+async def test_a_path_segment_may_be_one_of_an_enums_names(gateway: World) -> None:
+    path = "/v1/events/evt_1/notification_previews"
+    admin = gateway.signer.bearer("ADMIN")
+    await gateway.client.get(f"{path}/TICKET_TRANSFERRED?plain_text=true", headers=admin)
+    request = gateway.services.last.request
+    assert request.event_id == "evt_1"
+    assert request.kind == notification_pb2.NOTIFICATION_KIND_TICKET_TRANSFERRED
+    assert request.plain_text
+    for unknown in ("UNSPECIFIED", "receipt", "1", "NOTIFICATION_KIND_RECEIPT"):
+        answer = await gateway.client.get(f"{path}/{unknown}", headers=admin)
+        problem = assert_problem(answer, 400, "INVALID_REQUEST")
+        assert [each["field"] for each in problem["errors"]] == ["kind"]
 
 
 async def test_a_custom_verb_is_not_part_of_the_id(gateway: World) -> None:

@@ -299,7 +299,7 @@ def test_a_given_ticket_shows_its_seat_and_goes_to_who_has_it() -> None:
     [to] = mail["To"].addresses
     assert to.addr_spec == "bob@example.org"
     assert "Balcony, row 4, seat 12" in text_part(mail)
-    assert calendar_event(mail)["DESCRIPTION"].endswith("Ticket 1: Balcony, row 4, seat 12")
+    assert str(calendar_event(mail)["DESCRIPTION"]).endswith("Ticket 1: Balcony, row 4, seat 12")
 
 
 Change = Callable[[Event], Event]
