@@ -49,7 +49,7 @@ async def test_replicas_that_start_at_once_migrate_once_while_an_older_one_sells
     async with database.begin() as tx:
         version = (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
         invalid = await tx.execute(text("SELECT indexrelid FROM pg_index WHERE NOT indisvalid"))
-        assert (version, invalid.all()) == ("0003", [])
+        assert (version, invalid.all()) == ("0004", [])
         assert (await tx.execute(text("SELECT count(*) FROM tickets"))).scalar_one() == 1
     await database.close()
 
