@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import json
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -150,8 +150,7 @@ class Api:
     def _recall(self, incoming: Incoming) -> Answer | None:
         if incoming.attempt is None:
             return None
-        with self._store.transaction() as tx:
-            remembered = idempotency.recall(tx, incoming.attempt)
+        remembered = idempotency.recall(self._store.reading(), incoming.attempt)
         if remembered is None:
             return None
         headers = {
@@ -256,7 +255,7 @@ def _response(request: Request, request_id: str, answer: Answer) -> Response:
     if key := request.headers.get("idempotency-key"):
         headers["Idempotency-Key"] = key
     return Response(
-        json.dumps(answer.body, indent=2),
+        orjson.dumps(answer.body, option=orjson.OPT_INDENT_2),
         status_code=answer.status,
         headers=headers,
         media_type="application/json",

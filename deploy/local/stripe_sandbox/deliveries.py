@@ -9,6 +9,7 @@ from deploy.local.stripe_sandbox.store import Transaction
 
 MAX_LISTED = 1000
 REMEMBERED_SECONDS = 86_400.0
+UNREACHABLE = "unreachable"  # how an error begins that is not an answer
 COLUMNS = ("id", "event", "type", "state", "due", "attempts", "last_error")
 
 
@@ -23,6 +24,13 @@ class Delivery:
     id: int
     event: str
     attempts: int
+    body: str  # the event, in JSON
+
+
+_DELIVERIES = """
+    SELECT deliveries.id, event, attempts, body FROM deliveries
+    JOIN objects ON objects.id = deliveries.event
+"""
 
 
 def endpoint(tx: Transaction) -> Endpoint:
@@ -78,8 +86,7 @@ def _insert(tx: Transaction, event: JsonObject, state: str, due: float) -> None:
 def due(tx: Transaction, busy: Collection[int], limit: int) -> list[Delivery]:
     """At most `limit` deliveries to send now, oldest first, less those being sent."""
     rows = tx.sql.execute(
-        "SELECT id, event, attempts FROM deliveries WHERE state = 'pending' AND due <= ?"
-        " ORDER BY due, id LIMIT ?",
+        f"{_DELIVERIES} WHERE state = 'pending' AND due <= ? ORDER BY due, deliveries.id LIMIT ?",
         (tx.now, limit + len(busy)),
     )
     return [Delivery(*row) for row in rows if row[0] not in busy][:limit]
@@ -95,20 +102,25 @@ def next_due(tx: Transaction) -> float | None:
 
 
 def record_success(tx: Transaction, delivery: Delivery) -> None:
-    """Delivered; and since the endpoint answers again, what waited for it need not wait longer."""
+    """Delivered; its event waits for nothing any more."""
     tx.sql.execute(
         "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, last_error = NULL"
         " WHERE id = ?",
         (delivery.id,),
     )
     tx.sql.execute(
-        "UPDATE deliveries SET due = ? WHERE state = 'pending' AND attempts > 0"
-        " AND last_error LIKE 'unreachable%'",
-        (tx.now,),
+        "UPDATE objects SET body = json_set(body, '$.pending_webhooks', 0) WHERE id = ?",
+        (delivery.event,),
     )
-    event = tx.get("event", delivery.event)
-    if event is not None and event["pending_webhooks"]:
-        tx.save({**event, "pending_webhooks": 0})
+
+
+def hurry(tx: Transaction) -> None:
+    """Since the endpoint answers again, what waited for it need not wait longer."""
+    tx.sql.execute(
+        "UPDATE deliveries SET due = ? WHERE state = 'pending' AND attempts > 0"
+        " AND last_error LIKE ?",
+        (tx.now, f"{UNREACHABLE}%"),
+    )
 
 
 def record_failure(tx: Transaction, delivery: Delivery, why: str, retry_at: float | None) -> None:
@@ -140,9 +152,7 @@ def release(tx: Transaction) -> None:
 
 
 def held(tx: Transaction) -> list[Delivery]:
-    rows = tx.sql.execute(
-        "SELECT id, event, attempts FROM deliveries WHERE state = 'held' ORDER BY id"
-    )
+    rows = tx.sql.execute(f"{_DELIVERIES} WHERE state = 'held' ORDER BY deliveries.id")
     return [Delivery(*row) for row in rows]
 
 

@@ -1,10 +1,11 @@
 """Idempotency keys: one effect and one answer per key (https://docs.stripe.com/api/idempotent_requests)."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+import orjson
 
 from deploy.local.stripe_sandbox.errors import JsonObject, StripeError, invalid_request
 from deploy.local.stripe_sandbox.store import Transaction
@@ -65,7 +66,7 @@ def attempt(key: str | None, endpoint: str, given: JsonObject) -> Attempt | None
         raise invalid_request(
             f"Idempotency keys must be between 1 and {MAX_KEY_LENGTH} characters long."
         )
-    content = json.dumps(given, sort_keys=True).encode()
+    content = orjson.dumps(given, option=orjson.OPT_SORT_KEYS)
     return Attempt(key, endpoint, hashlib.sha256(content).hexdigest())
 
 
@@ -75,10 +76,10 @@ def recall(tx: Transaction, attempt: Attempt) -> Remembered | None:
     Raises:
         StripeError: `idempotency_error`, the key was first used for something else.
     """
-    tx.sql.execute("DELETE FROM idempotency_keys WHERE created < ?", (tx.now - LIFETIME,))
     row = tx.sql.execute(
-        "SELECT endpoint, fingerprint, request, status, body FROM idempotency_keys WHERE key = ?",
-        (attempt.key,),
+        "SELECT endpoint, fingerprint, request, status, body FROM idempotency_keys"
+        " WHERE key = ? AND created >= ?",
+        (attempt.key, tx.now - LIFETIME),
     ).fetchone()
     if row is None:
         return None
@@ -99,13 +100,14 @@ def recall(tx: Transaction, attempt: Attempt) -> Remembered | None:
             f" first used with. Try using a key other than '{attempt.key}' if you meant to execute"
             " a different request.",
         )
-    return Remembered(request_id, status, json.loads(body))
+    return Remembered(request_id, status, orjson.loads(body))
 
 
 def remember(
     tx: Transaction, attempt: Attempt, request_id: str, status: int, body: JsonObject
 ) -> None:
-    """In the transaction of the effect, so that a crash cannot part them."""
+    """In the transaction of the effect, so that a crash cannot part them; old keys go."""
+    tx.sql.execute("DELETE FROM idempotency_keys WHERE created < ?", (tx.now - LIFETIME,))
     tx.sql.execute(
         "INSERT OR REPLACE INTO idempotency_keys"
         " (key, endpoint, fingerprint, request, status, body, created)"
@@ -116,7 +118,7 @@ def remember(
             attempt.fingerprint,
             request_id,
             status,
-            json.dumps(body),
+            orjson.dumps(body).decode(),
             tx.now,
         ),
     )

@@ -39,23 +39,27 @@ class Scheduler:
     async def run(self) -> None:
         while True:
             self.run_due()
-            with self._store.transaction() as tx:
-                due = tx.sql.execute("SELECT min(due) FROM timers").fetchone()[0]
+            due = self._next_due()
             await self.alarm.wait(None if due is None else due - self._store.now())
 
     def run_due(self) -> None:
-        while self._run_next():
+        while (due := self._next_due()) is not None and due <= self._store.now():
+            self._run_next()
             self._on_change()
 
-    def _run_next(self) -> bool:
+    def _next_due(self) -> float | None:
+        row = self._store.reading().sql.execute("SELECT min(due) FROM timers").fetchone()
+        due: float | None = row[0]
+        return due
+
+    def _run_next(self) -> None:
         with self._store.transaction() as tx:
             row = tx.sql.execute(
                 "SELECT id, action, object FROM timers WHERE due <= ? ORDER BY due, id LIMIT 1",
                 (tx.now,),
             ).fetchone()
             if row is None:
-                return False
+                return
             timer, action, object_id = row
             tx.sql.execute("DELETE FROM timers WHERE id = ?", (timer,))
             self._actions[action](tx, object_id)
-            return True

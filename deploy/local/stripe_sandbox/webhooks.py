@@ -3,17 +3,16 @@
 import asyncio
 import hashlib
 import hmac
-import json
 import time
 from typing import Literal
 
-import httpx
+import orjson
 
 from deploy.local.stripe_sandbox import deliveries
 from deploy.local.stripe_sandbox.alarm import Alarm
 from deploy.local.stripe_sandbox.deliveries import Delivery, Endpoint
 from deploy.local.stripe_sandbox.errors import JsonObject
-from deploy.local.stripe_sandbox.rendering import public
+from deploy.local.stripe_sandbox.poster import FAILURES, Poster
 from deploy.local.stripe_sandbox.settings import SandboxSettings
 from deploy.local.stripe_sandbox.store import Store
 
@@ -37,6 +36,8 @@ class WebhookSender:
         self._store = store
         self._settings = settings
         self._sending: dict[int, asyncio.Task[None]] = {}
+        self._poster = Poster(settings.webhook_timeout)
+        self._was_unreachable = False
         self.alarm = Alarm()
 
     async def run(self) -> None:
@@ -46,83 +47,71 @@ class WebhookSender:
             deliveries.release(tx)
             deliveries.retry_all_now(tx)
         try:
-            async with self._client() as client, asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as group:
                 while True:
-                    self._start_due(client, group)
+                    self._start_due(group)
                     await self.alarm.wait(self._seconds_to_next())
         finally:
             self._sending.clear()
+            self._poster.close()
 
-    def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(timeout=self._settings.webhook_timeout, trust_env=False)
-
-    def _start_due(self, client: httpx.AsyncClient, group: asyncio.TaskGroup) -> None:
+    def _start_due(self, group: asyncio.TaskGroup) -> None:
         free = self._settings.webhook_concurrency - len(self._sending)
         if free <= 0:
             return
-        with self._store.transaction() as tx:
-            found = deliveries.due(tx, self._sending, free)
-        for delivery in found:
-            self._sending[delivery.id] = group.create_task(self._send_one(client, delivery))
+        for delivery in deliveries.due(self._store.reading(), self._sending, free):
+            self._sending[delivery.id] = group.create_task(self._send_one(delivery))
 
     def _seconds_to_next(self) -> float | None:
         """Those due now and not yet being sent wait for a free place, whose end rings the alarm."""
-        with self._store.transaction() as tx:
-            due = deliveries.next_due(tx)
+        due = deliveries.next_due(self._store.reading())
         return None if due is None else due - self._store.now()
 
-    async def _send_one(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
+    async def _send_one(self, delivery: Delivery) -> None:
         try:
-            await self._send(client, delivery)
+            await self._send(delivery)
         finally:
             self._sending.pop(delivery.id, None)
             self.alarm.ring()
 
     async def deliver_held(self, order: Order) -> list[JsonObject]:
         """Send what is held now, one after the other, once; what fails is retried later."""
-        with self._store.transaction() as tx:
-            held = deliveries.held(tx)
+        held = deliveries.held(self._store.reading())
         held = held[::-1] if order == "reverse" else held
-        async with self._client() as client:
-            outcomes = [
-                {"event": delivery.event, "error": await self._send(client, delivery)}
-                for delivery in held
-            ]
+        outcomes: list[JsonObject] = [
+            {"event": delivery.event, "error": await self._send(delivery)} for delivery in held
+        ]
         self.alarm.ring()
         return outcomes
 
-    async def _send(self, client: httpx.AsyncClient, delivery: Delivery) -> str | None:
+    async def _send(self, delivery: Delivery) -> str | None:
         """Try once and record what came of it; answers the error, if any."""
-        with self._store.transaction() as tx:
-            endpoint = deliveries.endpoint(tx)
-            event = tx.get("event", delivery.event)
-        assert event is not None
-        error = await self._post(client, endpoint, event)
+        endpoint = deliveries.endpoint(self._store.reading())
+        error = await self._post(endpoint, delivery)
         with self._store.transaction() as tx:
             if error is None:
                 deliveries.record_success(tx, delivery)
+                if self._was_unreachable:
+                    deliveries.hurry(tx)
+                self._was_unreachable = False
             else:
                 deliveries.record_failure(tx, delivery, error, self._retry_at(delivery))
+                self._was_unreachable |= error.startswith(deliveries.UNREACHABLE)
         return error
 
-    async def _post(
-        self, client: httpx.AsyncClient, endpoint: Endpoint, event: JsonObject
-    ) -> str | None:
+    async def _post(self, endpoint: Endpoint, delivery: Delivery) -> str | None:
         if endpoint.url is None:
-            return "unreachable: no endpoint is set"
-        body = json.dumps(public(event), indent=2).encode()
+            return f"{deliveries.UNREACHABLE}: no endpoint is set"
+        body = orjson.dumps(orjson.loads(delivery.body), option=orjson.OPT_INDENT_2)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
             "Stripe-Signature": signature(body, endpoint.secret, int(time.time())),
         }
         try:
-            async with client.stream(
-                "POST", endpoint.url, content=body, headers=headers
-            ) as response:
-                status = response.status_code
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return f"unreachable: {type(error).__name__}"
+            status = await self._poster.post(endpoint.url, body, headers)
+        except FAILURES as error:
+            return f"{deliveries.UNREACHABLE}: {type(error).__name__}"
         return None if 200 <= status < 300 else f"answered {status}"
 
     def _retry_at(self, delivery: Delivery) -> float | None:
