@@ -5,25 +5,11 @@ break it, and holds at any moment: services may be at work meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import httpx
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+from tests.support.checks import Check, ask
+from tests.support.money_invariants import BOOKS, MONEY, broken_money
 
-from kit.database import service_url
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """An invariant, by its number in the design or a name, and a query for what breaks it."""
-
-    invariant: str
-    sentence: str
-    broken: str  # SQL
-
+__all__ = ["assert_invariants", "broken_invariants", "broken_money", "undelivered", "unsettled"]
 
 _STOCK = (
     Check(
@@ -212,67 +198,6 @@ _LINES = (
     ),
 )
 
-_MONEY = (
-    Check(
-        "I2",
-        "a paid order has its tickets and one succeeded payment of its total, which nobody refunds",
-        """
-        SELECT orders.id, orders.total_minor, orders.fulfilment, payments.state,
-               payments.amount_minor, refunds.id AS refund
-        FROM orders
-        LEFT JOIN payments ON payments.order_id = orders.id
-        LEFT JOIN refunds ON refunds.payment_id = payments.id
-        WHERE orders.state = 'PAID' AND (
-            orders.fulfilment <> 'ISSUED' OR refunds.id IS NOT NULL
-            OR (orders.total_minor > 0 AND payments.state IS DISTINCT FROM 'SUCCEEDED')
-            OR coalesce(payments.amount_minor, 0) <> orders.total_minor)
-        """,
-    ),
-    Check(
-        "I2",
-        "a payment that succeeded belongs to a paid order, or is refunded",
-        """
-        SELECT payments.id, orders.id AS order_id, orders.state
-        FROM payments JOIN orders ON orders.id = payments.order_id
-        LEFT JOIN refunds ON refunds.payment_id = payments.id
-             AND refunds.state IN ('PENDING', 'SUCCEEDED')
-        WHERE payments.state = 'SUCCEEDED' AND orders.state <> 'PAID' AND refunds.id IS NULL
-        """,
-    ),
-    Check(
-        "I2",
-        "an order's lines add up to its total",
-        """
-        SELECT orders.id, orders.total_minor FROM orders WHERE orders.total_minor <> (
-            SELECT sum(quantity * unit_price_minor) FROM order_lines
-            WHERE order_lines.order_id = orders.id)
-        """,
-    ),
-)
-
-_LEDGER = (
-    Check(
-        "I8",
-        "every transaction of the ledger has entries, and sums to zero",
-        """
-        SELECT booked.id, booked.source, sum(entries.amount_minor) AS total
-        FROM ledger_transactions booked
-        LEFT JOIN ledger_entries entries ON entries.transaction_id = booked.id
-        GROUP BY booked.id HAVING sum(entries.amount_minor) IS DISTINCT FROM 0
-        """,
-    ),
-    Check(
-        "I8",
-        "the ledger sums to zero in each currency",
-        """
-        SELECT booked.currency_code, sum(entries.amount_minor) AS total
-        FROM ledger_transactions booked
-        JOIN ledger_entries entries ON entries.transaction_id = booked.id
-        GROUP BY 1 HAVING sum(entries.amount_minor) <> 0
-        """,
-    ),
-)
-
 _VOUCHERS = (
     Check(
         "vouchers",
@@ -293,7 +218,7 @@ _VOUCHERS = (
 # By area, which names a service and its database.
 CHECKS: Mapping[str, Sequence[Check]] = {
     "ticket": (*_STOCK, *_SEATS, *_LINES),
-    "payment": (*_MONEY, *_LEDGER, *_VOUCHERS),
+    "payment": (*MONEY, *BOOKS, *_VOUCHERS),
 }
 
 
@@ -304,7 +229,7 @@ async def broken_invariants(database_url: str, *areas: str) -> list[str]:
     """
     broken = []
     for area in areas or CHECKS:
-        answers = await _ask(database_url, area, *(check.broken for check in CHECKS[area]))
+        answers = await ask(database_url, area, *(check.broken for check in CHECKS[area]))
         for check, rows in zip(CHECKS[area], answers, strict=True):
             broken += [f"{check.invariant}: {check.sentence}: {row}" for row in rows]
     return broken
@@ -315,90 +240,28 @@ async def assert_invariants(database_url: str, *areas: str) -> None:
     assert await broken_invariants(database_url, *areas) == []
 
 
-async def unsettled(database_url: str) -> list[str]:
-    """The orders that payment_service has something to do for right now, or is doing it."""
-    # Left alone, an order waits for nothing, or for its deadline.
-    query = """
-        SELECT id, state, attempts FROM orders WHERE next_attempt_at IS NOT NULL
-        AND (state <> 'PENDING' OR next_attempt_at <> expires_at OR expires_at <= now())
+# Left alone, an order waits for nothing, or for its deadline; a refund that waits for a dispute, or
+# for a word of Stripe's, is looked after again only in an hour.
+_UNSETTLED = (
     """
-    (rows,) = await _ask(database_url, "payment", query)
-    return [f"unsettled: {row}" for row in rows]
+    SELECT id, state, attempts FROM orders WHERE next_attempt_at IS NOT NULL
+    AND (state <> 'PENDING' OR next_attempt_at <> expires_at OR expires_at <= now())
+    """,
+    """
+    SELECT id, state, attempts FROM refunds WHERE next_attempt_at < now() + interval '5 minutes'
+    """,
+    "SELECT id, state, attempts FROM disputes WHERE next_attempt_at IS NOT NULL",
+    "SELECT id, state, attempts FROM operations WHERE next_attempt_at IS NOT NULL",
+)
+
+
+async def unsettled(database_url: str) -> list[str]:
+    """What payment_service has something to do for right now, or is doing it."""
+    found = await ask(database_url, "payment", *_UNSETTLED)
+    return [f"unsettled: {row}" for rows in found for row in rows]
 
 
 async def undelivered(database_url: str, area: str) -> list[str]:
     """I5: the outbox rows that no broker has yet."""
-    (rows,) = await _ask(database_url, area, "SELECT id, routing_key, created_at FROM outbox")
+    (rows,) = await ask(database_url, area, "SELECT id, routing_key, created_at FROM outbox")
     return [f"I5: not delivered: {row}" for row in rows]
-
-
-async def broken_money(database_url: str, stripe_url: str, secret_key: str) -> list[str]:
-    """I2 between Stripe, payment_service and ticket_service. Ask when no order is unsettled."""
-    (paid,) = await _ask(database_url, "payment", _PAYMENTS)
-    orders = {row["payment_id"]: row for row in paid if row["payment_id"]}
-    broken, kept = [], dict.fromkeys(orders, 0)
-    charges = await _kept_charges(stripe_url, secret_key)
-    for intent in await _all(stripe_url, secret_key, "payment_intents"):
-        payment_id = intent["metadata"].get("payment_id", "")
-        is_paid = payment_id in orders and orders[payment_id]["state"] == "PAID"
-        is_pending = payment_id in orders and orders[payment_id]["state"] == "PENDING"
-        kept[payment_id] = kept.get(payment_id, 0) + len(charges.get(intent["id"], []))
-        if charges.get(intent["id"]) and not is_paid:
-            broken.append(f"I2: {intent['id']} is charged for no paid order: {payment_id}")
-        if intent["status"] == "requires_capture" and not is_pending:
-            broken.append(f"I2: {intent['id']} is reserved for no order that waits: {payment_id}")
-    broken += [
-        f"I2: paid order {row['order_id']} was charged {kept[payment_id]} times"
-        for payment_id, row in orders.items()
-        if row["state"] == "PAID" and kept[payment_id] != 1
-    ]
-    (tickets,) = await _ask(database_url, "ticket", _TICKETS)
-    issued = {row["order_id"]: row["issued"] for row in tickets}
-    for row in paid:
-        due = row["tickets"] if row["state"] == "PAID" else 0
-        if issued.get(row["order_id"], 0) != due:
-            broken.append(f"I2: {row['state']} order {row['order_id']} has the wrong tickets")
-    return broken
-
-
-_PAYMENTS = """
-    SELECT orders.id AS order_id, orders.state, payments.id AS payment_id,
-        (SELECT sum(quantity) FROM order_lines WHERE order_id = orders.id) AS tickets
-    FROM orders LEFT JOIN payments ON payments.order_id = orders.id
-"""
-_TICKETS = """
-    SELECT order_id, count(*) AS issued FROM tickets WHERE state = 'ISSUED' GROUP BY order_id
-"""
-
-
-async def _kept_charges(stripe_url: str, secret_key: str) -> dict[str, list[str]]:
-    """By PaymentIntent, the charges that were captured and not fully refunded."""
-    kept: dict[str, list[str]] = {}
-    for charge in await _all(stripe_url, secret_key, "charges"):
-        if charge["amount_captured"] > charge["amount_refunded"]:
-            kept.setdefault(charge["payment_intent"], []).append(charge["id"])
-    return kept
-
-
-async def _all(stripe_url: str, secret_key: str, kind: str) -> list[dict[str, Any]]:
-    """Every object of a kind that Stripe has."""
-    found: list[dict[str, Any]] = []
-    headers = {"Authorization": f"Bearer {secret_key}"}
-    async with httpx.AsyncClient(base_url=stripe_url, headers=headers, trust_env=False) as http:
-        while True:
-            params = {"limit": "100", **({"starting_after": found[-1]["id"]} if found else {})}
-            page = (await http.get(f"/v1/{kind}", params=params)).raise_for_status().json()
-            found += page["data"]
-            if not page["has_more"]:
-                return found
-
-
-async def _ask(database_url: str, area: str, *queries: str) -> list[list[dict[str, Any]]]:
-    """The rows that each query finds in one service's database."""
-    engine = create_async_engine(service_url(database_url, area), poolclass=NullPool)
-    try:
-        async with engine.connect() as connection:
-            found = [(await connection.execute(text(query))).mappings() for query in queries]
-            return [[dict(row) for row in rows] for rows in found]
-    finally:
-        await engine.dispose()

@@ -1,0 +1,238 @@
+"""I2 and I8: what must always hold of money, in the databases and between them and Stripe."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import httpx
+
+from payment_service.payments.stripe_api import stripe_amount
+from tests.support.checks import Check, ask
+
+MONEY = (
+    Check(
+        "I2",
+        "a paid order has its tickets, and keeps one payment of its total that succeeded",
+        """
+        SELECT orders.id, orders.total_minor, orders.fulfilment, kept.state, kept.amount_minor
+        FROM orders LEFT JOIN payments kept
+             ON kept.id = orders.payment_id AND kept.order_id = orders.id
+        WHERE orders.state = 'PAID' AND (
+            orders.fulfilment <> 'ISSUED'
+            OR (orders.total_minor > 0 AND kept.state IS DISTINCT FROM 'SUCCEEDED')
+            OR coalesce(kept.amount_minor, 0) <> orders.total_minor)
+        """,
+    ),
+    Check(
+        "I2",
+        "a payment that succeeded is kept by its order, or goes back, unless a bank sends it back",
+        """
+        SELECT payments.id, orders.id AS order_id, orders.state
+        FROM payments JOIN orders ON orders.id = payments.order_id
+        WHERE payments.state = 'SUCCEEDED' AND orders.payment_id IS DISTINCT FROM payments.id
+          AND payments.refunded_minor < payments.amount_minor AND NOT EXISTS (
+              SELECT FROM refunds
+              WHERE refunds.payment_id = payments.id AND refunds.state = 'FAILED')
+        """,
+    ),
+    Check(
+        "I2",
+        "what is refunded of a payment is what its refunds take, and no more than there is",
+        """
+        SELECT payments.id, payments.amount_minor, payments.refunded_minor, taken.minor
+        FROM payments LEFT JOIN (
+            SELECT payment_id, sum(amount_minor) AS minor
+            FROM refunds WHERE state <> 'FAILED' GROUP BY 1
+        ) taken ON taken.payment_id = payments.id
+        WHERE payments.refunded_minor <> coalesce(taken.minor, 0)
+           OR payments.refunded_minor > payments.amount_minor
+        """,
+    ),
+    Check(
+        "I2",
+        "a ticket is refunded once",
+        """
+        SELECT order_id, number, count(*) FROM refunds, unnest(ticket_numbers) AS number
+        GROUP BY 1, 2 HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        "I2",
+        "an order's lines and its booking fee add up to its total",
+        """
+        SELECT orders.id, orders.total_minor FROM orders
+        WHERE orders.total_minor - orders.booking_fee_minor <> (
+            SELECT sum(amount_minor) FROM order_lines WHERE order_lines.order_id = orders.id)
+        """,
+    ),
+)
+
+BOOKS = (
+    Check(
+        "I8",
+        "every transaction of the ledger has entries, and sums to zero",
+        """
+        SELECT booked.id, booked.source, sum(entries.amount_minor) AS total
+        FROM ledger_transactions booked
+        LEFT JOIN ledger_entries entries ON entries.transaction_id = booked.id
+        GROUP BY booked.id HAVING sum(entries.amount_minor) IS DISTINCT FROM 0
+        """,
+    ),
+    Check(
+        "I8",
+        "the ledger sums to zero in each currency",
+        """
+        SELECT booked.currency_code, sum(entries.amount_minor) AS total
+        FROM ledger_transactions booked
+        JOIN ledger_entries entries ON entries.transaction_id = booked.id
+        GROUP BY 1 HAVING sum(entries.amount_minor) <> 0
+        """,
+    ),
+    Check(
+        "I8",
+        "a payment is booked if it succeeded, and only then",
+        """
+        SELECT payments.id, payments.state, charge.source
+        FROM payments LEFT JOIN ledger_transactions charge
+             ON charge.source = 'charge:' || payments.id
+        WHERE (payments.state = 'SUCCEEDED') <> (charge.id IS NOT NULL)
+        """,
+    ),
+    Check(
+        "I8",
+        "a refund is booked once Stripe has it, and booked back if it failed then",
+        """
+        SELECT refunds.id, refunds.state, given.source, failed.source
+        FROM refunds
+        LEFT JOIN ledger_transactions given ON given.source = 'refund:' || refunds.id
+        LEFT JOIN ledger_transactions failed ON failed.source = 'refund_failed:' || refunds.id
+        WHERE refunds.allocation <> '[]' AND NOT CASE refunds.state
+            WHEN 'CREATED' THEN given.id IS NULL AND failed.id IS NULL
+            WHEN 'FAILED' THEN (given.id IS NULL) = (failed.id IS NULL)
+            ELSE given.id IS NOT NULL AND failed.id IS NULL END
+        """,
+    ),
+    Check(
+        "I8",
+        "a dispute is booked as it stands",
+        """
+        SELECT disputes.id, disputes.state
+        FROM disputes
+        LEFT JOIN ledger_transactions opened ON opened.source = 'dispute_opened:' || disputes.id
+        LEFT JOIN ledger_transactions won ON won.source = 'dispute_won:' || disputes.id
+        LEFT JOIN ledger_transactions lost ON lost.source = 'dispute_lost:' || disputes.id
+        WHERE opened.id IS NULL
+           OR (won.id IS NOT NULL) <> (disputes.state = 'WON')
+           OR (lost.id IS NULL) <> (disputes.state = 'OPEN') AND disputes.state <> 'WON'
+        """,
+    ),
+)
+
+_PAYMENTS = """
+    SELECT payments.id AS payment_id, payments.provider_id, payments.state AS payment_state,
+        payments.currency_code, payments.amount_minor, orders.id AS order_id,
+        orders.state AS order_state, orders.payment_id = payments.id AS is_kept,
+        (SELECT coalesce(sum(amount_minor), 0) FROM refunds
+         WHERE payment_id = payments.id AND state IN ('PENDING', 'SUCCEEDED')) AS refunded_minor,
+        EXISTS (SELECT FROM refunds WHERE payment_id = payments.id AND state <> 'SUCCEEDED')
+            OR EXISTS (SELECT FROM disputes WHERE payment_id = payments.id) AS is_contested
+    FROM payments JOIN orders ON orders.id = payments.order_id
+"""
+_ORDERS = """
+    SELECT orders.id AS order_id, orders.state, orders.total_minor, orders.payment_id,
+        (SELECT sum(quantity) FROM order_lines WHERE order_id = orders.id)
+        - (SELECT count(*) FROM refunds, unnest(ticket_numbers) WHERE order_id = orders.id)
+        AS tickets
+    FROM orders
+"""
+_TICKETS = """
+    SELECT order_id, count(*) AS issued FROM tickets WHERE state = 'ISSUED' GROUP BY order_id
+"""
+
+
+class _Charged(NamedTuple):
+    """What Stripe captured of a PaymentIntent, and what went back of it, as Stripe counts it."""
+
+    captured: int = 0
+    refunded: int = 0
+
+
+async def broken_money(database_url: str, stripe_url: str, secret_key: str) -> list[str]:
+    """I2 between Stripe, payment_service and ticket_service. Ask when nothing is unsettled."""
+    paid, orders = await ask(database_url, "payment", _PAYMENTS, _ORDERS)
+    payments = {row["payment_id"]: row for row in paid}
+    charged = await _charged(stripe_url, secret_key)
+    broken: list[str] = []
+    seen: set[str] = set()
+    for intent in await _all(stripe_url, secret_key, "payment_intents"):
+        row = payments.get(intent["metadata"].get("payment_id", ""))
+        if row and row["provider_id"] == intent["id"]:
+            seen.add(row["payment_id"])
+            broken += _compare(row, intent, charged.get(intent["id"], _Charged()))
+        else:
+            broken += _stray(intent, charged.get(intent["id"], _Charged()))
+    broken += [
+        f"I2: paid order {row['order_id']} was never charged"
+        for row in orders
+        if row["state"] == "PAID" and row["total_minor"] and row["payment_id"] not in seen
+    ]
+    (tickets,) = await ask(database_url, "ticket", _TICKETS)
+    issued = {row["order_id"]: row["issued"] for row in tickets}
+    for row in orders:
+        due = row["tickets"] if row["state"] == "PAID" else 0
+        if issued.get(row["order_id"], 0) != due:
+            broken.append(f"I2: {row['state']} order {row['order_id']} has the wrong tickets")
+    return broken
+
+
+def _stray(intent: Mapping[str, Any], charged: _Charged) -> list[str]:
+    """What is wrong with a PaymentIntent that no payment calls its own."""
+    if charged.captured > charged.refunded:
+        return [f"I2: {intent['id']} is charged for nothing"]
+    if intent["status"] == "requires_capture":
+        return [f"I2: {intent['id']} is reserved for nothing"]
+    return []
+
+
+def _compare(payment: Mapping[str, Any], intent: Mapping[str, Any], charged: _Charged) -> list[str]:
+    """How Stripe's view of a payment differs from ours."""
+
+    def count(minor: int) -> int:
+        return stripe_amount(payment["currency_code"], minor)
+
+    about = f"{intent['id']} of {payment['order_state']} order {payment['order_id']}"
+    due = count(payment["amount_minor"]) if payment["payment_state"] == "SUCCEEDED" else 0
+    broken = []
+    if charged.captured != due:
+        broken.append(f"I2: {about} is charged {charged.captured}, and not {due}")
+    if charged.refunded != count(payment["refunded_minor"]):
+        broken.append(f"I2: {about} is refunded {charged.refunded}, and we know otherwise")
+    is_kept = charged.captured > charged.refunded and not payment["is_contested"]
+    if is_kept and not payment["is_kept"]:
+        broken.append(f"I2: {about} is charged, and the order does not keep it")
+    if intent["status"] == "requires_capture" and payment["order_state"] != "PENDING":
+        broken.append(f"I2: {about} is reserved for no order that waits")
+    return broken
+
+
+async def _charged(stripe_url: str, secret_key: str) -> dict[str, _Charged]:
+    """What was captured and refunded, by PaymentIntent."""
+    found: dict[str, _Charged] = {}
+    for charge in await _all(stripe_url, secret_key, "charges"):
+        before = found.get(charge["payment_intent"], _Charged())
+        found[charge["payment_intent"]] = _Charged(
+            before.captured + charge["amount_captured"], before.refunded + charge["amount_refunded"]
+        )
+    return found
+
+
+async def _all(stripe_url: str, secret_key: str, kind: str) -> list[dict[str, Any]]:
+    """Every object of a kind that Stripe has."""
+    found: list[dict[str, Any]] = []
+    headers = {"Authorization": f"Bearer {secret_key}"}
+    async with httpx.AsyncClient(base_url=stripe_url, headers=headers, trust_env=False) as http:
+        while True:
+            params = {"limit": "100", **({"starting_after": found[-1]["id"]} if found else {})}
+            page = (await http.get(f"/v1/{kind}", params=params)).raise_for_status().json()
+            found += page["data"]
+            if not page["has_more"]:
+                return found
