@@ -4,6 +4,7 @@ Nothing is counted down: what is left is always what there is, less what is held
 types are numbered in the event's order, seats by their position in its map.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -38,13 +39,41 @@ class Hold:
     wishes: list[Wish] = field(default_factory=list)
     state: str = "ACTIVE"
     order: str = ""
-    has_cancelled_tickets: bool = False
+    cancelled: set[int] = field(default_factory=set)  # the numbers of tickets
+    given: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     @property
-    def is_out(self) -> bool:
-        """Whether its tickets are held or sold."""
-        is_sold = self.state == "CONVERTED" and not self.has_cancelled_tickets
-        return self.state == "ACTIVE" or is_sold
+    def places(self) -> dict[int, tuple[int, int | None]]:
+        """The type and the seat of each ticket that there is or will be, by number."""
+        places = [
+            (wish.kind, wish.seats[place] if wish.seats else None)
+            for wish in self.wishes
+            for place in range(wish.quantity)
+        ]
+        return dict(enumerate(places, start=1))
+
+    @property
+    def out(self) -> list[tuple[int, int | None]]:
+        """What is held or sold: the type and the seat of each."""
+        if self.state == "ACTIVE":
+            return list(self.places.values())
+        return [self.places[number] for number in self.sold]
+
+    @property
+    def sold(self) -> set[int]:
+        """The numbers of tickets that somebody has."""
+        return self.places.keys() - self.cancelled if self.state == "CONVERTED" else set()
+
+    @property
+    def tickets(self) -> dict[int, list[str]]:
+        """The states of each number's tickets, whoever had them before first."""
+        if self.state != "CONVERTED":
+            return {}
+        return {
+            number: ["TRANSFERRED"] * len(self.given[number])
+            + ["ISSUED" if number in self.sold else "CANCELLED"]
+            for number in self.places
+        }
 
 
 @dataclass(slots=True)
@@ -99,8 +128,7 @@ class Stock:
 
     def out(self, *kinds: int) -> int:
         """How many tickets of these types are held or sold."""
-        wishes = [wish for hold in self.holds if hold.is_out for wish in hold.wishes]
-        return sum(wish.quantity for wish in wishes if wish.kind in kinds)
+        return sum(kind in kinds for hold in self.holds for kind, _ in hold.out)
 
     def left(self, kind: int) -> int:
         """How many can be had: the least of what applies."""
@@ -113,7 +141,7 @@ class Stock:
     def letter(self, seat: int) -> str:
         """The state of a seat, as a seat map shows it."""
         for hold in self.holds:
-            if hold.is_out and any(seat in wish.seats for wish in hold.wishes):
+            if any(taken == seat for _, taken in hold.out):
                 return "H" if hold.state == "ACTIVE" else "S"
         return "B" if seat in self.blocked else "A"
 
@@ -158,13 +186,28 @@ class Stock:
         hold.state, hold.order = "CONVERTED", order
         return "OK"
 
-    def cancel(self, hold: Hold, order: str) -> None:
-        """Take an order's tickets back, or give up the hold that was to become them."""
+    def cancel(
+        self, hold: Hold, order: str, numbers: set[int], *, keep_off_sale: bool = False
+    ) -> None:
+        """Take tickets of an order back, or give up the hold that was to become them."""
         if hold.state == "CONVERTED" and hold.order == order:
-            hold.has_cancelled_tickets = True
-        elif not hold.order:
+            returned = hold.sold & numbers if numbers else hold.sold
+            hold.cancelled |= returned
+            for number in returned if keep_off_sale else ():
+                self._withdraw(*hold.places[number])
+        elif not hold.order and not numbers:
             hold.order = order
             self.release(hold)
+
+    def transfer(self, hold: Hold, number: int, transfers: int, name: str) -> str:
+        """Give the ticket to somebody that so many had before; or say again that it was."""
+        given = hold.given[number]
+        if transfers < len(given):
+            return "OK" if given[transfers] == name else "TICKET_NOT_VALID"
+        if number not in hold.sold:
+            return "TICKET_NOT_VALID"
+        given.append(name)
+        return "OK"
 
     def join(self, kind: int, quantity: int, entry_id: str) -> str:
         if quantity > MAX_PER_ORDER:
@@ -230,6 +273,15 @@ class Stock:
                 entry.offer = self.holds[-1]
 
     # How it is decided.
+
+    def _withdraw(self, kind: int, seat: int | None) -> None:
+        """Make a ticket that was sold part of no stock."""
+        if seat is None:
+            self.totals[kind] -= 1
+        else:
+            self.blocked.add(seat)
+        for quota in self.quotas:
+            quota.size -= kind in quota.kinds
 
     def _take(self, hold: Hold, wishes: Sequence[Wish], got: Sequence[tuple[int, ...]]) -> str:
         """Why a hold is not granted; or nothing, and then it is. Seats are looked for last."""

@@ -30,8 +30,9 @@ from tessera.ticket.v1 import (
 )
 
 from kit.rpc_errors import RemoteError, from_proto
-from tests.integration.ticket_service.lines import join, lapse, leave, line, state_of
+from tests.integration.ticket_service.lines import join, lapse, leave
 from tests.integration.ticket_service.stock_model import MAX_PER_ORDER, Hold, Stock, Wish
+from tests.integration.ticket_service.stock_seen import look
 from tests.integration.ticket_service.support import (
     Organizer,
     Shop,
@@ -53,6 +54,7 @@ SEATS = range(sum(len(row.replace("|", "")) for row in ROWS))
 KIND = st.sampled_from(KINDS)
 SOME_KINDS, SEVERAL_KINDS = st.sets(KIND, min_size=1), st.sets(KIND, min_size=2)
 SOME_SEATS = st.sets(st.sampled_from(SEATS), min_size=1, max_size=2)
+NUMBERS = st.just(set[int]()) | st.sets(st.integers(1, 4), max_size=2)
 QUANTITY = st.sampled_from((1, 1, 2, 2, 3, MAX_PER_ORDER + 1))
 
 
@@ -129,6 +131,8 @@ class StockMachine(RuleBasedStateMachine):
         possible = [self.hold, self.hold_at_both_replicas_at_once, self.join_the_line, *admins]
         if self.model.holds:
             possible += [self.hold, self.release, self.expire, self.issue, self.issue, self.cancel]
+        if any(hold.tickets for hold in self.model.holds):
+            possible += [self.cancel, self.transfer]
         if self.model.line:
             possible += [self.join_the_line, self.release, self.expire, self.leave_the_line]
         happens = data.draw(st.sampled_from(possible).map(lambda each: each.__name__))
@@ -210,9 +214,23 @@ class StockMachine(RuleBasedStateMachine):
         assert found == self.model.issue(hold, order_id)
 
     def cancel(self, data: st.DataObject) -> None:
-        hold = self._some_hold(data)
-        self.world.run(self.shop.take_back(f"ord_{hold.id}", hold.id))
-        self.model.cancel(hold, f"ord_{hold.id}")
+        """Some tickets, or all."""
+        hold, numbers, is_kept = self._some_hold(data), data.draw(NUMBERS), data.draw(st.booleans())
+        call = self.shop.take_back(
+            f"ord_{hold.id}", hold.id, numbers=numbers, keep_off_sale=is_kept
+        )
+        self.world.run(call)
+        self.model.cancel(hold, f"ord_{hold.id}", numbers, keep_off_sale=is_kept)
+
+    def transfer(self, data: st.DataObject) -> None:
+        """Give somebody a ticket, which may be another's by now."""
+        hold = data.draw(st.sampled_from([hold for hold in self.model.holds if hold.tickets]))
+        tickets = self.world.run(self.shop.tickets(hold.order))
+        ticket = data.draw(st.sampled_from(tickets))
+        transfers = [each.id for each in tickets if each.number == ticket.number].index(ticket.id)
+        name = data.draw(st.sampled_from(("Bob", "Eve")))
+        found = self.world.run(outcome(self.shop.transfer(ticket, name)))
+        assert found == self.model.transfer(hold, ticket.number, transfers, name)
 
     def expire(self, data: st.DataObject) -> None:
         """Several, unless somebody waits: who is served depends on which is the first."""
@@ -235,7 +253,7 @@ class StockMachine(RuleBasedStateMachine):
 
     def _some_hold(self, data: st.DataObject) -> Hold:
         """Mostly one of which something may become, and that somebody waits for."""
-        out, lines = [hold for hold in self.model.holds if hold.is_out], self._lines()
+        out, lines = [hold for hold in self.model.holds if hold.out], self._lines()
         wanted = [hold for hold in out if any(wish.kind in lines for wish in hold.wishes)]
         return data.draw(st.sampled_from([*self.model.holds, *out, *wanted, *wanted, *wanted]))
 
@@ -303,61 +321,22 @@ class StockMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_is_as_the_model_says(self) -> None:
-        seen = self.world.run(self._look())
+        looking = look(self.shop, self.shop, self.world.organizer, self.event.id, self.seat_ids)
+        seen = self.world.run(looking)
         self.model.serve(seen.offers)
         model = self.model
         assert seen.stock == [(model.total(kind), model.left(kind)) for kind in KINDS]
-        assert seen.quotas == {q.id: q.size - model.out(*q.kinds) for q in model.quotas}
+        assert seen.quotas == {
+            quota.id: (quota.size, quota.size - model.out(*quota.kinds)) for quota in model.quotas
+        }
         assert seen.seats == [model.letters, model.letters]
         assert seen.holds == {hold.id: hold.state for hold in model.holds}
-        assert seen.line == {entry.id: entry.state for entry in model.line}
-
-    async def _look(self) -> "Seen":
-        event_id, organizer, one, other = self.event.id, self.world.organizer, self.shop, self.shop
-        event, quotas, entries, here, there, rows = await asyncio.gather(
-            one.see(event_id),
-            other.quotas(organizer, event_id),
-            line(other, organizer, event_id),
-            one.seat_states(event_id),
-            other.seat_states(event_id),
-            one.execute(_HOLDS, id=event_id),
-        )
-        seats = {
-            hold_id: tuple(self.seat_ids.index(seat_id) for seat_id in seat_ids or ())
-            for hold_id, _, seat_ids in rows
+        assert seen.tickets == {
+            (hold.id, number): states
+            for hold in model.holds
+            for number, states in hold.tickets.items()
         }
-        return Seen(
-            stock=[(kind.total_stock, kind.remaining) for kind in event.ticket_types],
-            quotas={quota.id: quota.remaining for quota in quotas},
-            seats=[here.states, there.states],
-            holds={hold_id: state for hold_id, state, _ in rows},
-            line={entry.id: state_of(entry) for entry in entries.waitlist_entries},
-            offers={
-                entry.id: (entry.hold_id, seats[entry.hold_id])
-                for entry in entries.waitlist_entries
-                if entry.hold_id
-            },
-        )
-
-
-_HOLDS = """
-    SELECT holds.id, holds.state, array_agg(named.seat_id) FILTER (WHERE named.seat_id <> '')
-    FROM holds JOIN hold_items items ON items.hold_id = holds.id
-    LEFT JOIN unnest(items.seat_ids) WITH ORDINALITY AS named (seat_id, number) ON true
-    WHERE holds.event_id = :id GROUP BY holds.id
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An event as the services show it."""
-
-    stock: list[tuple[int, int]]  # of each type, in all and what is left
-    quotas: dict[str, int]
-    seats: list[str]  # at each replica
-    holds: dict[str, str]
-    line: dict[str, str]
-    offers: dict[str, tuple[str, tuple[int, ...]]]
+        assert seen.line == {entry.id: entry.state for entry in model.line}
 
 
 async def answer(call: Awaitable[Result]) -> tuple[str, Result | None]:
