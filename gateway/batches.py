@@ -43,12 +43,12 @@ class Batches:
         self._mesh = mesh
         self._service = route.service
         self._timeout_s = timeout_s / 2  # the other half may pass in line
-        self._by = options.by
+        self._by = [field for field in (options.by, options.and_by) if field]
         self._rpc = route.rpc.containing_service.methods_by_name[options.method]
         self._request = contract.message_class(self._rpc.input_type)
         self._undo_rpc = route.rpc.containing_service.methods_by_name.get(options.undo)
         self._callables: dict[str, grpc.aio.UnaryUnaryMultiCallable[Any, Any]] = {}
-        self._batcher: Batcher[str, _Asked, _Done] = Batcher(
+        self._batcher: Batcher[tuple[str, ...], _Asked, _Done] = Batcher(
             self._call,
             abandon=self._undo,
             max_batch=options.max_size,
@@ -70,9 +70,12 @@ class Batches:
         """
         validate(message)  # alone: what is too large must not fail what it would travel with
         asked = _Asked(message, telemetry.request_id.get(), self.can_be_undone(message))
-        return (await self._batcher.submit(getattr(message, self._by), asked)).answer
+        key = tuple(getattr(message, field) for field in self._by)
+        return (await self._batcher.submit(key, asked)).answer
 
-    async def _call(self, _key: str, asked: Sequence[_Asked]) -> list[_Done | Exception]:
+    async def _call(
+        self, _key: tuple[str, ...], asked: Sequence[_Asked]
+    ) -> list[_Done | Exception]:
         # Some of the requests, so that the service's log can be searched for them.
         telemetry.request_id.set(",".join(each.request_id for each in asked[:MAX_NAMED]))
         request: Any = self._request()
