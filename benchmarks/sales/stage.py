@@ -21,6 +21,7 @@ from deploy.local.environment import LOCAL, free_port
 from deploy.local.stripe_sandbox.settings import Keys, SandboxSettings, load_keys
 from kit.service import ROOT
 from kit.settings import PREFIX
+from payment_service.payments.stripe_events import ENABLED_EVENTS
 
 SANDBOX = "stripe_sandbox"
 SINK = "smtp_sink"
@@ -111,8 +112,13 @@ async def build(data_dir: Path) -> AsyncIterator[Stage]:
     run_dir, mail_file = data_dir / "run", data_dir / "mails.txt"
     keys = load_keys(SandboxSettings(data_dir / "stripe"))
     port = free_port()
-    options = ("--port", str(port), "--data-dir", str(data_dir / "stripe"))
-    sandbox = _part(run_dir, SANDBOX, port, "deploy.local.stripe_sandbox", *options)
+    options = {
+        "--port": str(port),
+        "--data-dir": str(data_dir / "stripe"),
+        "--webhook-events": ",".join(ENABLED_EVENTS),
+    }
+    arguments = [each for option in options.items() for each in option]
+    sandbox = _part(run_dir, SANDBOX, port, "deploy.local.stripe_sandbox", *arguments)
     port = free_port()
     sink = _part(run_dir, SINK, port, "benchmarks.sales.sink", str(port), str(mail_file))
     stripe_url = f"http://{LOCAL}:{sandbox.port}"

@@ -189,9 +189,12 @@ async def _start_stripe(
 ) -> dict[str, str]:
     from deploy.local.stripe_sandbox.app import build_app
     from deploy.local.stripe_sandbox.settings import SandboxSettings, load_keys
+    from payment_service.payments.stripe_events import ENABLED_EVENTS
 
     settings = SandboxSettings(
-        data_dir / "stripe", webhook_url=f"http://{LOCAL}:{http_port}/v1/webhooks/stripe"
+        data_dir / "stripe",
+        webhook_url=f"http://{LOCAL}:{http_port}/v1/webhooks/stripe",
+        webhook_events=ENABLED_EVENTS,
     )
     keys = load_keys(settings)
     await _serve(stack, build_app(settings), LOCAL, port, broken)

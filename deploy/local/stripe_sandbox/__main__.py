@@ -16,11 +16,15 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=12111)
     parser.add_argument("--data-dir", type=Path, default=Path("var/stripe"))
     parser.add_argument("--webhook-url", help="where webhooks are sent")
+    parser.add_argument(
+        "--webhook-events", default="*", help="their types, separated by commas; default: all"
+    )
     parser.add_argument("--settlement-delay", type=float, default=3.0, help="in seconds")
     given = parser.parse_args()
     settings = SandboxSettings(
         data_dir=given.data_dir,
         webhook_url=given.webhook_url,
+        webhook_events=tuple(given.webhook_events.split(",")),
         settlement_delay=given.settlement_delay,
     )
     keys = load_keys(settings)

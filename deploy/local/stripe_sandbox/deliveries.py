@@ -47,8 +47,9 @@ def set_endpoint(tx: Transaction, url: str | None, secret: str) -> None:
 
 
 def enqueue(tx: Transaction, event: JsonObject) -> int:
-    """Queue an event for the endpoint, if there is one; answers how many webhooks are to come."""
-    if endpoint(tx).url is None:
+    """Queue an event for the endpoint, if it is for it; answers how many webhooks are to come."""
+    enabled = tx.settings.webhook_events
+    if ("*" not in enabled and event["type"] not in enabled) or endpoint(tx).url is None:
         return 0
     fault = tx.faults.take_for_event(event["type"])
     if fault is None:

@@ -13,12 +13,16 @@ API_VERSION = "2026-10-28.endive"
 class SandboxSettings:
     """Keys that are None are made once and kept in `data_dir`.
 
+    `webhook_events` are the types that the endpoint is sent; `*` is all. The others happen all the
+    same: https://docs.stripe.com/api/webhook_endpoints/create.
+
     Times are in seconds. `settlement_delay` is how long slow things take: a pending refund, a bank
     debit, the balance transaction of an asynchronous capture.
     """
 
     data_dir: Path
     webhook_url: str | None = None
+    webhook_events: tuple[str, ...] = ("*",)
     secret_key: str | None = None
     publishable_key: str | None = None
     webhook_secret: str | None = None

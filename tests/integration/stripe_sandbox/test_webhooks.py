@@ -35,6 +35,20 @@ async def test_whole_life_of_a_payment_is_told(connected: Sandbox, shop: Shop) -
     assert shop.types == await connected.event_types()
 
 
+async def test_endpoint_is_sent_the_types_it_is_for(
+    tmp_path: Path, shop: Shop, transport: stripe.HTTPXClient
+) -> None:
+    choosy = replace(settings(tmp_path, shop.url), webhook_events=("payment_intent.succeeded",))
+    async with running(choosy, transport) as sandbox:
+        await sandbox.paid()
+        await shop.received("payment_intent.succeeded")
+        happened = (await sandbox.stripe.v1.events.list_async()).data
+
+    assert shop.types == ["payment_intent.succeeded"]
+    pending = {event.type: event.pending_webhooks for event in happened}
+    assert pending["payment_intent.created"] == pending["charge.succeeded"] == 0
+
+
 async def test_delivered_event_has_no_webhooks_pending(connected: Sandbox, shop: Shop) -> None:
     await connected.ask("/webhooks/faults", action="hold")
     await connected.intent()
