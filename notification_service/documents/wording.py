@@ -5,6 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import format_date, format_time, get_timezone_name
@@ -89,6 +90,7 @@ def format_seat(seat: Seat) -> str:
     return ", ".join(f"{what}{name}" for what, part in parts if (name := clean(part)))
 
 
+@lru_cache(maxsize=256)  # of one event there are many mails in a row, and twice as many documents
 def format_when(event: Event, locale: str) -> When:
     zone = _zone(event.time_zone)
     starts_at = event.starts_at.astimezone(zone)
