@@ -108,9 +108,9 @@ class ListedPayment:
 
 @dataclass(frozen=True, slots=True)
 class ChargeReport:
-    """A charge, by its PaymentIntent, in the currency that the customer paid in."""
+    """A charge, in the currency that the customer paid in."""
 
-    payment_provider_id: str
+    payment_provider_id: str  # the PaymentIntent's
     currency_code: str
     succeeded: bool
 
@@ -186,30 +186,6 @@ def compare_dispute(report: DisputeReport, known: Dispute | None) -> FindingKind
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What the ledger has at the provider, by source, if it knows of a movement."""
-
-    movement: Movement
-    amount: tuple[str, int] | None  # the source, and the minor units that it moves
-    fee: tuple[str, int] | None
-    is_converted: bool = False  # paid out in another currency: only the fee can be compared
-
-    @property
-    def sources(self) -> list[str]:
-        return [part[0] for part in (self.amount, self.fee) if part]
-
-    def compared(self, booked: Mapping[str, tuple[str, int]]) -> "Comparison":
-        """This movement at Stripe and in the ledger, of which `booked` has the sources."""
-        parts = (self.fee,) if self.is_converted else (self.amount, self.fee)
-        known = [booked[part[0]] for part in parts if part and part[0] in booked]
-        at_stripe = -self.movement.fee_minor
-        if not self.is_converted:
-            at_stripe += self.movement.amount_minor
-        mine = sum(minor for code, minor in known if code == self.movement.currency_code)
-        return Comparison(self.movement.provider_id, at_stripe, mine)
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
     """What one movement brought at Stripe, and what in the ledger."""
 
@@ -220,6 +196,49 @@ class Comparison:
     @property
     def differs(self) -> bool:
         return self.at_stripe_minor != self.in_ledger_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A movement, and the sources that the ledger has it under; none if it is not known to us."""
+
+    movement: Movement
+    key: str | None  # our id of the payment, refund or dispute that it is about
+    amount_source: str = ""
+    fee_source: str = ""
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether it is paid out in another currency: then only the fee can be compared."""
+        about = self.movement.about
+        return about is not None and about.currency_code != self.movement.currency_code
+
+    def compared(self, booked: Mapping[str, tuple[str, int]]) -> Comparison:
+        """This movement at Stripe and in the ledger, of which `booked` has some sources."""
+        code, amount = self.movement.currency_code, self.movement.amount_minor
+        at_stripe = -self.movement.fee_minor + (0 if self.is_converted else amount)
+        sources = (self.fee_source,) if self.is_converted else (self.amount_source, self.fee_source)
+        parts = [booked[source] for source in sources if source in booked]
+        in_ledger = sum(minor for currency_code, minor in parts if currency_code == code)
+        return Comparison(self.movement.provider_id, at_stripe, in_ledger)
+
+
+def expected(movement: Movement, key: str | None) -> Expected:
+    """Where the ledger has a movement, if we know what it is about by this id."""
+    if key is None:
+        return Expected(movement, key)
+    is_out = movement.amount_minor < 0
+    match movement.about:
+        case ChargeReport():
+            names = ("charge", "fee")
+        case RefundReport():
+            names = ("refund" if is_out else "refund_failed", "")
+        case DisputeReport() if is_out:
+            names = ("dispute_opened", "dispute_fee")
+        case _:
+            names = ("dispute_won", "dispute_fee_returned")
+    amount, fee = (f"{name}:{key}" if name else "" for name in names)
+    return Expected(movement, key, amount, fee)
 
 
 @dataclass(slots=True)

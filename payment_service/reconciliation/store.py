@@ -1,6 +1,6 @@
 """Every SQL statement about reconciliations."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -270,6 +270,13 @@ async def paid_for_nothing(tx: Transaction, after: str) -> tuple[list[str], str]
         scanned.c.state == OrderState.PAID, scanned.c.total_minor > 0, ~kept.exists()
     )
     return list((await tx.execute(query)).scalars()), await _last(tx, orders.c.id, after)
+
+
+async def payments_of(tx: Transaction, provider_ids: Collection[str]) -> dict[str, str]:
+    """Our payments, by what the provider calls them."""
+    query = select(payments.c.provider_id, payments.c.id)
+    found = await tx.execute(query.where(payments.c.provider_id.in_(provider_ids)))
+    return {row[0]: row[1] for row in found}
 
 
 def _page(key: ColumnElement[Any], *columns: ColumnElement[Any], after: str) -> Any:
