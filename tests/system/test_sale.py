@@ -71,6 +71,10 @@ async def test_an_unregistered_customer_buys_tickets_and_is_admitted(mesh: Local
     assert len(PdfReader(io.BytesIO(pdf)).pages) == 2
     assert sorted(_qr_texts(pdf)) == sorted(codes)
 
+    calendar = _part(mail, "text/calendar").get_content()
+    assert "SUMMARY:Hamlet" in calendar
+    assert f"UID:{event['id']}.{paid['id']}@" in calendar
+
     printed = await mesh.http.get(f"{path}.pdf", headers=token)
     assert printed.headers["content-type"] == "application/pdf"
     assert sorted(_qr_texts(printed.content)) == sorted(codes)
@@ -87,6 +91,28 @@ async def test_an_unregistered_customer_buys_tickets_and_is_admitted(mesh: Local
 
     log = await organizer.get("/v1/notifications", order_id=paid["id"])
     assert [mail["state"] for mail in log["notifications"]] == ["SENT"]
+
+
+async def test_an_admin_sees_what_the_mails_of_an_event_look_like(mesh: LocalMesh) -> None:
+    organizer = await Shop.open(mesh)
+    event = await organizer.event(title="Hamlet <in Elsinore>", price="50.00")
+    path = f"/v1/events/{event['id']}/notification_previews"
+
+    html = await mesh.http.get(f"{path}/RECEIPT", headers=organizer.headers)
+    text = await mesh.http.get(
+        f"{path}/EVENT_CHANGED", params={"plain_text": "true"}, headers=organizer.headers
+    )
+
+    assert html.headers["content-type"] == "text/html; charset=utf-8"
+    assert "Hamlet &lt;in Elsinore&gt;" in html.text
+    assert "€100.00" in html.text
+    assert text.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "Hamlet <in Elsinore>, for which you have tickets, has changed." in text.text
+    stranger = await Shop.open(mesh)
+    shop.refused(
+        await mesh.http.get(f"{path}/RECEIPT", headers=stranger.headers), 404, "EVENT_NOT_FOUND"
+    )
+    assert not mesh.mails_about("Elsinore")
 
 
 async def test_a_free_ticket_is_paid_and_mailed_at_once(mesh: LocalMesh) -> None:
