@@ -20,6 +20,7 @@ from payment_service.orders import store as orders
 from payment_service.orders.access import seen_by
 from payment_service.orders.domain import Order, OrderNotPaid, OrderState
 from payment_service.payments.domain import PaymentProviderUnavailable, PaymentRefused
+from payment_service.payments.pacer import Lane, in_lane
 from payment_service.payments.provider import PaymentProvider
 from payment_service.pricing.domain import tickets_of
 from payment_service.refunds import domain, observing, opening, store
@@ -273,7 +274,9 @@ async def _pay(database: Database, provider: PaymentProvider, refund: Refund) ->
         await _refuse(database, refund, "dispute_lost")
         return True
     try:
-        report = await provider.refund(refund, provider_id)
+        # Hundreds of one cancelled event wait behind those that somebody asked for.
+        with in_lane(Lane.BACKGROUND if refund.operation_id else Lane.SETTLING):
+            report = await provider.refund(refund, provider_id)
     except PaymentRefused as refused:
         code = refused.metadata.get("code", "")
         telemetry.log.warning("refund refused", refund_id=refund.id, why=refused.message)
@@ -306,7 +309,8 @@ async def _look(
 ) -> timedelta | None:
     """Hear Stripe about a refund that takes its time: a webhook may be late or lost."""
     assert refund.provider_id, "what Stripe has, it has a name for"
-    report = await provider.retrieve_refund(refund.provider_id)
+    with in_lane(Lane.BACKGROUND):
+        report = await provider.retrieve_refund(refund.provider_id)
     async with database.begin() as tx:
         if await observing.observe_refund(tx, report):
             return None

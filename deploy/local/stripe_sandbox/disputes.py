@@ -147,6 +147,8 @@ def decide(tx: Transaction, dispute: JsonObject, verdict: Literal["won", "lost"]
     dispute["status"] = "warning_closed" if is_inquiry else verdict
     if verdict == "won" and not is_inquiry:
         charge = charges.load(tx, dispute["charge"])
+        charge["_is_refundable_while_disputed"] = True
+        tx.save(charge)
         why = f"Chargeback reversal for {charge['id']}"
         returned = balance.record(tx, "adjustment", dispute, dispute["amount"], fee=-FEE, why=why)
         dispute["balance_transactions"].append(returned)

@@ -77,6 +77,14 @@ async def test_winning_evidence_brings_the_money_back(sandbox: Sandbox) -> None:
     ]
 
 
+async def test_charge_can_be_refunded_once_its_dispute_is_won(sandbox: Sandbox) -> None:
+    intent = await sandbox.paid("pm_card_createDispute")
+    dispute = await only_dispute(sandbox, intent)
+    await sandbox.ask(f"/disputes/{dispute.id}/close", outcome="won")
+    refund = await sandbox.stripe.v1.refunds.create_async({"payment_intent": intent.id})
+    assert refund.amount == 5000
+
+
 async def test_other_evidence_leaves_the_dispute_under_review(sandbox: Sandbox) -> None:
     dispute = await only_dispute(sandbox, await sandbox.paid("pm_card_createDispute"))
     evidence: stripe.params.DisputeUpdateParams = {"evidence": {"uncategorized_text": "He came."}}

@@ -1,0 +1,178 @@
+"""A process that dies between any two steps of a refund: the next one completes it, once."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from tessera.payment.v1 import order_pb2, refund_service_pb2
+
+from deploy.local.postgres import EmbeddedPostgres
+from kit import auth
+from kit.auth import Caller
+from kit.database import Database, service_url
+from kit.idempotency import Answered, Once
+from kit.money import Money
+from payment_service.payments.provider import PaymentProvider
+from payment_service.payments.stripe_api import StripeProvider
+from payment_service.refunds import operations, store
+from payment_service.refunds.operations import Wish
+from payment_service.refunds.rpc import refund_proto
+from payment_service.tickets_client import TicketsClient
+from tests.integration.payment_service.installation import installed
+from tests.integration.payment_service.support import Shop, open_shop
+from tests.integration.payment_service.test_crashes import Fate, Killed, MortalDatabase, mortal
+from tests.integration.payment_service.till import at_stripe, booked, books, paid, valid
+from tests.support.invariants import assert_invariants, broken_money
+
+MAX_STEPS = 16
+LEASE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What a process that refunds has at hand."""
+
+    database: Database
+    provider: PaymentProvider
+    tickets: TicketsClient
+
+    async def ask(self, order: order_pb2.Order, minor: int | None) -> None:
+        """An admin asks, and asks again with the same key if there is no answer."""
+        auth.set_current(Caller("payment_service"))
+        amount = Money("EUR", minor) if minor else None
+        wish = Wish(order.id, amount, (), False, False, False, "")
+        request = refund_service_pb2.CreateRefundRequest(idempotency_key=f"key of {order.id}")
+        once = Once(request, refund_proto)
+        caller = auth.current()
+        with suppress(Answered):
+            await operations.create_refund(self.database, self.tickets, caller, wish, once)
+
+    async def work(self, order: order_pb2.Order) -> None:
+        """Take up what is due of an order, or was left behind by a process that died."""
+        left = text(
+            "UPDATE refunds SET next_attempt_at = now()"
+            " WHERE order_id = :id AND next_attempt_at IS NOT NULL AND state = 'CREATED'"
+        )
+        async with self.database.begin() as tx:
+            await tx.execute(left, {"id": order.id})
+            claims = await store.claim_due(tx, 10, LEASE)
+        for claim in claims:
+            await operations.refund_claimed(self.database, self.provider, self.tickets, claim)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Orders are paid by a payment_service that is gone then: the tests are its processes."""
+
+    shop: Shop
+    process: Process
+
+    def mortal(self, fate: Fate) -> Process:
+        url = service_url(self.shop.installation.database_url, "payment")
+        process = self.process
+        return Process(
+            MortalDatabase(url, fate), mortal(process.provider, fate), mortal(process.tickets, fate)
+        )
+
+
+@pytest.fixture(scope="module")
+async def stage(
+    postgres: EmbeddedPostgres, tls_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    url = postgres.url.replace("/tessera?", f"/t{uuid.uuid4().hex[:12]}?")
+    async with (
+        installed(url, tls_dir, tmp_path_factory.mktemp("stripe")) as installation,
+        open_shop(installation) as shop,
+    ):
+        await installation.stop("payment_service")
+        keys, sandbox = installation.sandbox.keys, installation.sandbox
+        provider = StripeProvider(
+            keys.secret_key, keys.publishable_key, keys.webhook_secret, sandbox.url
+        )
+        tickets = TicketsClient(installation.mesh("payment_service"))
+        yield Stage(shop, Process(installation.database("payment"), provider, tickets))
+        await provider.close()
+
+
+async def sold(stage: Stage, price: str, method: str) -> list[order_pb2.Order]:
+    """An order for every step that a process may die at, and no payment_service any more."""
+    installation = stage.shop.installation
+    await installation.start("payment_service")
+    await stage.shop.sandbox.clear_faults()
+    event = await stage.shop.event(price=price, stock=2 * MAX_STEPS)
+    orders = [await paid(stage.shop, event, quantity=2, method=method) for _ in range(MAX_STEPS)]
+    await stage.shop.settled()
+    await installation.stop("payment_service")
+    await stage.shop.sandbox.ask("/webhooks/faults", action="drop")
+    return orders
+
+
+@pytest.mark.parametrize(
+    ("price", "method", "minor", "state"),
+    [
+        pytest.param("50.00", "pm_card_visa", None, "SUCCEEDED", id="whole"),
+        pytest.param("50.00", "pm_card_visa", 1_000, "SUCCEEDED", id="amount"),
+        pytest.param("50.00", "pm_card_pendingRefund", None, "PENDING", id="slow"),
+        pytest.param("0.00", "pm_card_visa", None, "SUCCEEDED", id="free"),
+    ],
+)
+async def test_process_may_die_at_any_step_of_a_refund(
+    stage: Stage, price: str, method: str, minor: int | None, state: str
+) -> None:
+    """Each process dies one step later than the one before, until one lives to the end."""
+    shop, process = stage.shop, stage.process
+    for steps, order in enumerate(await sold(stage, price, method), start=1):
+        fate = Fate(steps)
+        dying = stage.mortal(fate)
+        try:
+            await dying.ask(order, minor)
+            await dying.work(order)
+        except Killed:
+            await process.ask(order, minor)
+        await process.work(order)
+        await dying.database.close()
+        await check(shop, order, minor, state, f"died at step {steps}")
+        if not fate.is_fulfilled:
+            break
+    else:
+        raise AssertionError("a refund never ended")
+    url, sandbox = shop.installation.database_url, shop.sandbox
+    await assert_invariants(url)
+    assert await broken_money(url, sandbox.url, sandbox.keys.secret_key) == []
+
+
+async def check(
+    shop: Shop, order: order_pb2.Order, minor: int | None, state: str, when: str
+) -> None:
+    """One refund, of all that was asked for, told once."""
+    query = "SELECT state, amount_minor FROM refunds WHERE order_id = :id"
+    (row,) = await shop.installation.execute("payment", query, id=order.id)
+    assert row.state == state, when
+    given = [] if not row.amount_minor else [row.amount_minor]
+    assert row.amount_minor in (minor or 10_000, 0)
+    if order.HasField("payment"):
+        assert [each.amount for each in await at_stripe(shop, order)] == given, when
+        assert await booked(shop, order) == ["CHARGE", "REFUND"], when
+    assert await valid(shop, order) == ([1, 2] if minor else []), when
+    assert (await books(shop, order)).get("PROVIDER", 0) == (10_000 - minor if minor else 0), when
+    told = "SELECT routing_key FROM outbox WHERE convert_from(body, 'UTF8') LIKE :about ORDER BY 1"
+    rows = await shop.installation.execute("payment", told, about=f"%{order.id}%")
+    expected = ["order.cancelled"] if not minor else []
+    expected += ["refund.issued"] if given else []
+    assert [row.routing_key for row in rows] == expected, when
+
+
+async def test_processes_that_refund_the_same_at_once_do_it_once(stage: Stage) -> None:
+    """A lease that runs out while its holder is only slow leaves two of them at work."""
+    shop, process = stage.shop, stage.process
+    (order, *_) = await sold(stage, "50.00", "pm_card_visa")
+    await asyncio.gather(*(process.ask(order, None) for _ in range(5)), return_exceptions=True)
+    await asyncio.gather(*(process.work(order) for _ in range(5)))
+    await process.work(order)
+    await check(shop, order, None, "SUCCEEDED", "at once")

@@ -1,0 +1,284 @@
+"""Refunds that fail, wait, come late or are made elsewhere: the money is where the books say."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tessera.payment.v1 import messages_pb2, order_pb2, refund_pb2
+
+from tests.integration.payment_service.support import Shop, at_once, signature, state_of
+from tests.integration.payment_service.till import (
+    at_stripe,
+    booked,
+    books,
+    in_dashboard,
+    paid,
+    refund,
+    refunds,
+    through,
+    valid,
+)
+from tests.integration.ticket_service.support import eventually, money, refused
+
+# As many times as it takes that the SDK, which tries twice, gives up.
+FAULTS: Mapping[str, Mapping[str, Any]] = {
+    "rate limit": {"action": "error", "status": 429},
+    "failure": {"action": "error", "status": 500, "times": 2},
+    "failure after the effect": {"action": "error", "status": 500, "when": "after", "times": 2},
+    "no connection": {"action": "drop", "times": 2},
+    "lost answer": {"action": "drop", "when": "after", "times": 2},
+}
+
+
+async def look_now(shop: Shop, order: order_pb2.Order) -> None:
+    """Let an hour pass for the order's refunds."""
+    due = "UPDATE refunds SET next_attempt_at = now() WHERE order_id = :id AND state = 'PENDING'"
+    await shop.installation.execute("payment", due, id=order.id)
+
+
+async def settle(shop: Shop, made: refund_pb2.Refund) -> None:
+    """Let the time pass that the bank takes for a refund."""
+    await shop.sandbox.ask("/settle", object=await provider_id(shop, made))
+
+
+async def provider_id(shop: Shop, made: refund_pb2.Refund) -> str:
+    query = "SELECT provider_id FROM refunds WHERE id = :id"
+    ((found,),) = await shop.installation.execute("payment", query, id=made.id)
+    return str(found)
+
+
+async def events(shop: Shop, about: str) -> list[Any]:
+    """What Stripe reports of a refund, oldest first."""
+    page = await shop.sandbox.http.get(
+        f"{shop.sandbox.url}/v1/events?limit=100",
+        headers={"Authorization": f"Bearer {shop.sandbox.keys.secret_key}"},
+    )
+    found = page.raise_for_status().json()["data"][::-1]
+    return [event for event in found if event["data"]["object"]["id"] == about]
+
+
+async def send(shop: Shop, event: Any) -> None:
+    payload = json.dumps(event).encode()
+    await shop.deliver(payload, signature(payload, shop.sandbox.keys.webhook_secret))
+
+
+# Stripe at its worst
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+async def test_refund_that_fails_is_made_once_in_the_end(
+    shop: Shop, fault: Mapping[str, Any]
+) -> None:
+    order = await paid(shop)
+    await shop.sandbox.ask("/webhooks/faults", action="drop")
+    await shop.spoil("/v1/refunds", method="POST", **fault)
+    await refund(shop, order, amount=money("10.00"))
+    await through(shop, order, "SUCCEEDED")
+    assert [given.amount for given in await at_stripe(shop, order)] == [1_000]
+    assert (await books(shop, order))["GOODWILL"] == 1_000
+
+
+async def test_refund_that_fails_at_ticket_service_waits_with_the_money(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.installation.stop("ticket_service")
+    try:
+        with refused("UNAVAILABLE"):
+            await refund(shop, order)
+        await refund(shop, order, amount=money("10.00"))
+        await through(shop, order, "SUCCEEDED")
+    finally:
+        await shop.installation.start("ticket_service")
+    await refund(shop, order)
+    await through(shop, order, "SUCCEEDED", "SUCCEEDED")
+    assert await valid(shop, order) == []
+
+
+async def test_slow_refund_is_pending_until_stripe_says_otherwise(shop: Shop) -> None:
+    order = await paid(shop, method="pm_card_pendingRefund")
+    await refund(shop, order)
+    (made,) = await through(shop, order, "PENDING")
+    assert await booked(shop, order) == ["CHARGE", "REFUND"]
+    await settle(shop, made)
+    await through(shop, order, "SUCCEEDED")
+    await shop.settled()
+    assert len(shop.announced.that(messages_pb2.RefundIssued, order.id)) == 1
+
+
+async def test_refund_waits_for_funds(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.sandbox.ask("/balance", currency="eur", amount=1_000)
+    await refund(shop, order)
+    await through(shop, order, "PENDING")
+    await shop.sandbox.ask("/balance", currency="eur", amount=None)
+    await shop.sandbox.ask("/settle")
+    await through(shop, order, "SUCCEEDED")
+
+
+async def test_word_that_no_webhook_brought_is_asked_for(shop: Shop) -> None:
+    order = await paid(shop, method="pm_card_pendingRefund")
+    await shop.sandbox.ask("/webhooks/faults", action="drop")
+    await refund(shop, order)
+    (made,) = await through(shop, order, "PENDING")
+    await look_now(shop, order)
+    await shop.settled()
+    await settle(shop, made)
+    await look_now(shop, order)
+    await through(shop, order, "SUCCEEDED")
+
+
+async def test_refund_that_the_bank_sends_back_can_be_made_again(shop: Shop) -> None:
+    event = await shop.event()
+    order = await paid(shop, event, method="pm_card_refundFail")
+    await refund(shop, order)
+    (made,) = await through(shop, order, "SUCCEEDED")
+    await settle(shop, made)
+    (failed,) = await through(shop, order, "FAILED")
+    assert failed.failure_reason == "unknown"
+    assert (await books(shop, order))["PROVIDER"] == 15_000
+    assert await booked(shop, order) == ["CHARGE", "REFUND", "REFUND_FAILED"]
+    assert state_of(await shop.get(order)) == "CANCELLED"
+    assert await shop.remaining(event) == 10
+    again = await refund(shop, order)
+    assert (again.amount.amount, list(again.ticket_numbers)) == ("150.00", [])
+    await through(shop, order, "FAILED", "SUCCEEDED")
+    assert await books(shop, order) == {}
+    await shop.settled()
+    assert len(shop.announced.that(messages_pb2.OrderCancelled, order.id)) == 1
+
+
+async def test_charge_that_no_order_keeps_can_be_given_back_again(shop: Shop) -> None:
+    event = await shop.event(stock=1)
+    order = await shop.order(await shop.hold(event))
+    await shop.charges_at_once(order)
+    await shop.sandbox.ask("/webhooks/faults", action="drop")
+    await shop.pay(order, "pm_card_refundFail")
+    await shop.give_to_others(order, event)
+    await shop.sandbox.clear_faults()
+    await shop.reach_deadline(order)
+    await shop.becomes(order, "CANCELLED")
+    (made,) = await through(shop, order, "SUCCEEDED")
+    assert made.origin == refund_pb2.REFUND_ORIGIN_AUTOMATIC
+    assert await books(shop, order) == {}
+    await settle(shop, made)
+    await through(shop, order, "FAILED")
+    assert await books(shop, order) == {"PROVIDER": 5_000, "UNALLOCATED": -5_000}
+    await refund(shop, order)
+    await through(shop, order, "FAILED", "SUCCEEDED")
+    assert await books(shop, order) == {}
+
+
+# Webhooks in any order
+
+
+async def test_reports_in_any_order_and_number_end_the_same(shop: Shop) -> None:
+    order = await paid(shop, method="pm_card_pendingRefund")
+    await shop.sandbox.ask("/webhooks/faults", action="hold")
+    await refund(shop, order)
+    (made,) = await through(shop, order, "PENDING")
+    name = await provider_id(shop, made)
+    await settle(shop, made)
+    await shop.sandbox.ask(f"/refunds/{name}/fail")
+    reports = await events(shop, name)
+    assert {report["type"] for report in reports} > {"refund.created", "refund.failed"}
+    for report in reports[::-1]:
+        await send(shop, report)
+    await at_once(*(send(shop, {**each, "id": f"{each['id']}_again"}) for each in reports))
+    await through(shop, order, "FAILED")
+    assert await booked(shop, order) == ["CHARGE", "REFUND", "REFUND_FAILED"]
+    await shop.sandbox.ask("/webhooks/release", order="reverse")
+    await through(shop, order, "FAILED")
+    assert (await books(shop, order))["PROVIDER"] == 15_000
+
+
+async def test_webhook_before_the_answer_is_as_good_as_the_answer(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.spoil("/v1/refunds", method="POST", action="drop", when="after", times=2)
+    await refund(shop, order)
+    await through(shop, order, "SUCCEEDED")
+    assert len(await at_stripe(shop, order)) == 1
+    await shop.settled()
+    assert len(shop.announced.that(messages_pb2.RefundIssued, order.id)) == 1
+
+
+# Stripe's dashboard
+
+
+async def test_refund_from_the_dashboard_is_recorded_and_leaves_the_tickets(shop: Shop) -> None:
+    order = await paid(shop)
+    await in_dashboard(shop, order, 2_000)
+    (made,) = await through(shop, order, "SUCCEEDED")
+    assert (made.origin, made.amount.amount) == (refund_pb2.REFUND_ORIGIN_PROVIDER, "20.00")
+    assert await valid(shop, order) == [1, 2, 3]
+    assert (await books(shop, order))["GOODWILL"] == 2_000
+    with refused("REFUND_TOO_LARGE"):
+        await refund(shop, order, amount=money("130.01"))
+    await shop.settled()
+    assert len(shop.announced.that(messages_pb2.RefundIssued, order.id)) == 1
+
+
+async def test_refund_from_the_dashboard_that_fails_is_booked_back(shop: Shop) -> None:
+    order = await paid(shop, method="pm_card_refundFail")
+    made = await in_dashboard(shop, order, 15_000)
+    await through(shop, order, "SUCCEEDED")
+    await shop.sandbox.ask("/settle", object=made.id)
+    await through(shop, order, "FAILED")
+    assert "GOODWILL" not in await books(shop, order)
+    await refund(shop, order)
+    await through(shop, order, "FAILED", "SUCCEEDED")
+
+
+async def test_refund_from_the_dashboard_whose_failure_is_heard_first_changes_nothing(
+    shop: Shop,
+) -> None:
+    order = await paid(shop)
+    await shop.sandbox.ask("/webhooks/faults", action="drop")
+    made = await in_dashboard(shop, order, 15_000)
+    await shop.sandbox.ask(f"/refunds/{made.id}/fail")
+    await refund(shop, order)
+    await through(shop, order, "SUCCEEDED")
+    for report in (await events(shop, made.id))[::-1]:
+        await send(shop, report)
+    await through(shop, order, "SUCCEEDED", "FAILED")
+    assert await books(shop, order) == {}
+
+
+async def test_refund_is_refused_for_what_the_dashboard_gave_back_before(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.sandbox.ask("/webhooks/faults", action="hold")
+    await in_dashboard(shop, order, 15_000)
+    await refund(shop, order)
+    (failed,) = await through(shop, order, "FAILED")
+    assert failed.failure_reason == "charge_already_refunded"
+    await shop.sandbox.ask("/webhooks/release")
+    await through(shop, order, "FAILED", "SUCCEEDED")
+    assert (await books(shop, order)).get("PROVIDER") is None
+    assert await valid(shop, order) == []
+
+
+async def test_report_of_the_dashboards_refund_waits_for_ours_to_be_refused(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.sandbox.ask("/webhooks/faults", action="hold")
+    made = await in_dashboard(shop, order, 15_000)
+    await shop.spoil("/v1/refunds", method="POST", action="delay", seconds=20)
+    await refund(shop, order)
+    await shop.sandbox.held_back("/v1/refunds")
+    (report,) = await events(shop, made.id)
+    with refused("REFUNDED_ELSEWHERE"):
+        await send(shop, report)
+    await shop.sandbox.clear_faults()
+    await through(shop, order, "FAILED")
+
+    async def is_heard() -> bool:
+        await send(shop, report)
+        return len(await refunds(shop, order)) == 2
+
+    await eventually(is_heard)
+    assert (await books(shop, order)).get("PROVIDER") is None
+
+
+async def test_report_about_a_refund_of_somebody_elses_is_accepted(shop: Shop) -> None:
+    stray = await shop.sandbox.paid()
+    given = await shop.sandbox.stripe.v1.refunds.create_async({"payment_intent": stray.id})
+    for report in await events(shop, given.id):
+        await send(shop, report)
