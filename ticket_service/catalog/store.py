@@ -1,9 +1,9 @@
 """Every SQL statement about events and ticket types.
 
-Locks are taken in one order everywhere: the event, then holds by id, ticket types by id, quotas by
-id, the event's seat map, and waitlist entries by id. They are `FOR NO KEY UPDATE` and weaker, since
-rows that refer to these (new holds, new tickets) may come meanwhile: a foreign key's check would
-wait for `FOR UPDATE`, in an order of its own.
+Locks are taken in one order everywhere: the event, then holds by id, tickets by id, ticket types by
+id, quotas by id, the event's seat map, and waitlist entries by id. They are `FOR NO KEY UPDATE` and
+weaker, since rows that refer to these (new holds, new tickets) may come meanwhile: a foreign key's
+check would wait for `FOR UPDATE`, in an order of its own.
 """
 
 from collections.abc import Collection, Mapping, Sequence
