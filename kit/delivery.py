@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from kit import telemetry
 from kit.broker import Handler, Message, Queue, Unprocessable
@@ -61,14 +62,14 @@ def describe(error: BaseException) -> str:
     return text.split("\n", 1)[0][:_MAX_ERROR_CHARACTERS]
 
 
-async def stop(consuming: Collection[asyncio.Task[None]]) -> None:
+async def stop(consuming: Collection[asyncio.Task[Any]]) -> None:
     """Cancel the tasks that fetch messages."""
     for task in consuming:
         task.cancel()
     await asyncio.gather(*consuming, return_exceptions=True)
 
 
-async def finish(handling: Collection[asyncio.Task[None]]) -> None:
+async def finish(handling: Collection[asyncio.Task[Any]]) -> None:
     """Let running handlers end; those that take too long are cancelled, their messages return."""
     if handling:
         _, late = await asyncio.wait(handling, timeout=_STOP_TIMEOUT_S)

@@ -10,6 +10,7 @@ from tessera.payment.v1 import (
     operation_service_pb2_grpc,
     order_lookup_service_pb2_grpc,
     order_service_pb2_grpc,
+    reconciliation_service_pb2_grpc,
     refund_service_pb2_grpc,
     voucher_service_pb2_grpc,
     webhook_service_pb2_grpc,
@@ -38,13 +39,17 @@ from payment_service.lookups.rpc import OrderLookups
 from payment_service.orders.rpc import Orders
 from payment_service.orders.tokens import OrderTokens
 from payment_service.payments import store as payment_store
-from payment_service.payments.operations import Settler
+from payment_service.payments.operations import Preparer
 from payment_service.payments.pacer import Pacer
 from payment_service.payments.rpc import Webhooks
 from payment_service.payments.stripe_api import StripeProvider
+from payment_service.reconciliation.operations import Reconciler
+from payment_service.reconciliation.rpc import Reconciliations
 from payment_service.refunds.operations import Refunder
 from payment_service.refunds.rpc import Refunds
 from payment_service.settings import Settings
+from payment_service.settling.operations import Means
+from payment_service.settling.worker import Settler
 from payment_service.tickets_client import TicketsClient
 from payment_service.vouchers.rpc import Vouchers
 
@@ -68,10 +73,12 @@ async def build(host: Host) -> Service:
     broker = brokers.connect(settings.amqp_url, settings.database_url)
     tickets, documents = TicketsClient(host.mesh), DocumentsClient(host.mesh)
     tokens = OrderTokens(settings.order_token_secret)
-    orders = Orders(database, provider, tickets, documents, tokens)
-    settler = Settler(database, provider, tickets)
+    preparer = Preparer(database, provider)
+    means = Means(database, provider, tickets, preparer)
+    settler = Settler(means)
     refunder = Refunder(database, provider, tickets)
     follower = Follower(database, tickets)
+    reconciler = Reconciler(database, provider, settings.reconciliation_patience_s)
 
     async def relay() -> None:
         if not await outbox.relay(database, broker):
@@ -90,6 +97,7 @@ async def build(host: Host) -> Service:
         await broker.consume(EVENT_UPDATED, take_event_updated(database))
 
     async def stop() -> None:
+        await preparer.stop()
         await settler.stop()
         await refunder.stop()
         await follower.stop()
@@ -99,9 +107,12 @@ async def build(host: Host) -> Service:
 
     return Service(
         servicers=[
-            (orders, order_service_pb2_grpc.add_OrderServiceServicer_to_server),
             (
-                Webhooks(database, provider),
+                Orders(means, documents, tokens),
+                order_service_pb2_grpc.add_OrderServiceServicer_to_server,
+            ),
+            (
+                Webhooks(database, provider, settler),
                 webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server,
             ),
             (
@@ -119,6 +130,10 @@ async def build(host: Host) -> Service:
             ),
             (Ledger(database), ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server),
             (
+                Reconciliations(database),
+                reconciliation_service_pb2_grpc.add_ReconciliationServiceServicer_to_server,
+            ),
+            (
                 OrderLookups(database, LookupCodes(settings.order_token_secret), tokens),
                 order_lookup_service_pb2_grpc.add_OrderLookupServiceServicer_to_server,
             ),
@@ -131,6 +146,7 @@ async def build(host: Host) -> Service:
         workers={
             "settle": settler.settle_due,
             "refund": refunder.refund_due,
+            "reconcile": reconciler.run_due,
             "follow": follower.follow_due,
             "operate": partial(carry_on, database),
             "relay": relay,

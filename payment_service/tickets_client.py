@@ -101,6 +101,27 @@ class TicketsClient:
             ticket_service_pb2.BlockTicketsRequest(order_id=order_id, is_blocked=is_blocked)
         )
 
+    async def rename(self, order_id: str, ticket_id: str, holder_name: str) -> ticket_pb2.Ticket:
+        """Correct the name on a ticket."""
+        return await self._tickets.RenameTicket(
+            ticket_service_pb2.RenameTicketRequest(
+                order_id=order_id, ticket_id=ticket_id, holder_name=holder_name
+            )
+        )
+
+    async def transfer(
+        self, order_id: str, ticket_id: str, holder_name: str, holder_email: str
+    ) -> ticket_pb2.Ticket:
+        """Give a ticket to somebody else; answers its successor."""
+        return await self._tickets.TransferTicket(
+            ticket_service_pb2.TransferTicketRequest(
+                order_id=order_id,
+                ticket_id=ticket_id,
+                holder_name=holder_name,
+                holder_email=holder_email,
+            )
+        )
+
     async def tickets(self, order_id: str) -> Sequence[ticket_pb2.Ticket]:
         """An order's tickets."""
         request = ticket_service_pb2.ListTicketsRequest(order_id=order_id)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from kit import rates
 from kit.errors import FailedPrecondition, NotFound
 
 
@@ -26,6 +27,14 @@ class OrderAlreadyPaid(FailedPrecondition):
 
 class OrderExpired(FailedPrecondition):
     """The order was not paid in time."""
+
+
+class OrderCancelled(FailedPrecondition):
+    """The order was cancelled."""
+
+
+class OrderNotCancellable(FailedPrecondition):
+    """The order is paid, and its event's terms do not let it be cancelled (any more)."""
 
 
 class OrderNotPaid(FailedPrecondition):
@@ -129,6 +138,7 @@ class Order:
     cancellable_until: datetime | None = None  # None: never, by the customer, once it is paid
     cancellation_fee_minor: int = 0
     cancellation_fee_ppm: int = 0
+    refunded_minor: int = 0  # of that payment; to be shown, as of when the order was read
 
     @property
     def is_free(self) -> bool:
@@ -141,18 +151,21 @@ def check_move(order: Order, state: OrderState) -> None:
         raise ForbiddenTransition(f"order {order.id}: {order.state} → {state}")
 
 
-def check_cancellable(order: Order) -> bool:
-    """Whether giving the order up changes anything.
+def check_payable(order: Order, *, overdue: bool) -> None:
+    """Raise unless an order waits for its payment.
 
     Raises:
-        OrderAlreadyPaid, OrderExpired, PaymentInProgress: it is too late, or not the moment.
+        OrderAlreadyPaid, OrderCancelled, OrderExpired: it does not, and why.
     """
-    if order.state is OrderState.CANCELLED:
-        return False
     if order.state is OrderState.PAID:
         raise OrderAlreadyPaid
-    if order.state is OrderState.EXPIRED:
+    if order.state is OrderState.CANCELLED:
+        raise OrderCancelled(metadata={"cancel_reason": order.cancel_reason})
+    if order.state is OrderState.EXPIRED or overdue:
         raise OrderExpired
-    if order.fulfilment is not Fulfilment.NONE:
-        raise PaymentInProgress
-    return True
+
+
+def cancellation_fee(order: Order) -> int:
+    """What is kept when the customer cancels a paid order: at most all of it."""
+    fee = order.cancellation_fee_minor + rates.part(order.total_minor, order.cancellation_fee_ppm)
+    return min(fee, order.total_minor)

@@ -1,26 +1,36 @@
 """Opening, finding and giving up orders."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
-from tessera.ticket.v1 import hold_pb2, hold_service_pb2, ticket_pb2
+from tessera.ticket.v1 import ticket_pb2
 
 from kit import paging, telemetry
 from kit.auth import Caller
-from kit.clock import from_timestamp, now
+from kit.clock import now
 from kit.database import Database, Transaction
 from kit.errors import TesseraError
 from kit.idempotency import IdempotencyKeyReused, Once
 from kit.ids import new_code, new_id
-from kit.proto_money import from_proto
 from payment_service.documents_client import DocumentsClient
-from payment_service.orders import domain, store
-from payment_service.orders.domain import Customer, Fulfilment, Order, OrderLine, OrderState
-from payment_service.payments import operations as payments
+from payment_service.orders import domain, ending, store, terms
+from payment_service.orders.access import seen_by
+from payment_service.orders.domain import Customer, Fulfilment, Order, OrderState
+from payment_service.orders.store import Claim
+from payment_service.orders.terms import Terms
 from payment_service.payments import store as payment_store
-from payment_service.payments.domain import DECIDING, Payment
-from payment_service.payments.provider import PaymentProvider
+from payment_service.payments.domain import PaymentState, shown, taker
+from payment_service.payments.operations import new_payment
+from payment_service.payments.store import Sale
+from payment_service.pricing.domain import Price, price, step_of
+from payment_service.refunds import opening
+from payment_service.refunds.domain import RefundOrigin, TicketAdmitted
+from payment_service.settling import operations as settling
+from payment_service.settling.operations import Means
 from payment_service.tickets_client import TicketsClient
+from payment_service.vouchers import domain as voucher_domain
+from payment_service.vouchers import redemptions
+from payment_service.vouchers.domain import VoucherUse
 
 CODE_LENGTH = 8  # of 29 letters: 5 · 10¹¹ codes
 
@@ -33,57 +43,50 @@ class OrderRequest:
     customer: Customer
     idempotency_key: str | None
     fingerprint: bytes
+    voucher_code: str = ""
+    notify_on_expiry: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OpenOrder:
-    """An order and its payment, which a free order does not have."""
-
-    order: Order
-    payment: Payment | None
-
-
-async def create_order(
-    database: Database,
-    provider: PaymentProvider,
-    tickets: TicketsClient,
-    request: OrderRequest,
-) -> OpenOrder:
+async def create_order(means: Means, request: OrderRequest) -> Sale:
     """Open an order for a hold and prepare its payment; a free order is paid at once.
+
+    In a rush the payment may come without what it is confirmed with, which then follows soon.
 
     Raises:
         HoldGone, HoldAlreadyOrdered: the hold cannot be ordered, or not by this customer.
+        VoucherNotFound, VoucherNotApplicable, VoucherExhausted, VoucherRequired: of its voucher.
         AmountTooSmall, UnchargeableAmount: a card cannot be charged with the total.
         IdempotencyKeyReused: the key came with another request before.
         PaymentProviderUnavailable: the same request again goes on where this one stopped.
     """
-    order = await _find(database, request)
-    if order is None:
-        held = await tickets.hold(request.hold_id)
-        if _is_live(held.hold):
-            await _open(database, provider, request, held)
-        order = await _find(database, request)  # this request's, or another's that was faster
-        if order is None:
-            raise domain.HoldGone
-    _check_same(order, request)
-    if order.is_free and order.state is OrderState.PENDING:
-        async with database.begin() as tx:
-            claim = await store.claim_order(tx, order.id, payments.LEASE)
-        await payments.settle_claimed(database, provider, tickets, claim)
-    elif order.state is OrderState.PENDING:
-        await payments.prepare(database, provider, order.id)
-    return await _reload(database, order.id)
+    sale, claim = await _open_or_find(means, request)
+    order = sale.order
+    if order.state is not OrderState.PENDING:
+        return sale
+    if order.is_free:
+        claim = claim or await _claim(means.database, order.id)
+        await settling.settle_claimed(means, claim, sale)
+        return await _read(means.database, order.id)
+    payment = shown(sale.payments, order.payment_id)
+    assert payment, "an order that is not free has a payment"
+    prepared = await means.preparer.prepare(payment)
+    if prepared.state is PaymentState.REQUIRES_ACTION:
+        others = tuple(each for each in sale.payments if each.id != payment.id)
+        return replace(sale, payments=(*others, prepared))
+    return await _read(means.database, order.id)  # something else happened meanwhile
 
 
-async def get_order(database: Database, caller: Caller, order_id: str) -> OpenOrder:
-    """An order as its customer, its admins and the services may see it.
+async def get_order(database: Database, caller: Caller, order_id: str) -> Sale:
+    """An order as its customer, its admins and the services may see it, with its payments.
 
     Raises:
         OrderNotFound: there is none, or it is somebody else's.
     """
-    async with database.begin() as tx:
-        order = await _visible(tx, caller, order_id)
-        return OpenOrder(order, await payment_store.get_payment(tx, order_id))
+    sale = await payment_store.get_sale(database, order_id)
+    if sale is None:
+        raise domain.OrderNotFound
+    seen_by(caller, sale.order)
+    return sale
 
 
 async def list_orders(
@@ -116,33 +119,33 @@ async def list_orders(
 
 
 async def cancel_order(
-    database: Database,
-    tickets: TicketsClient,
-    caller: Caller,
-    order_id: str,
-    once: Once[OpenOrder],
-) -> OpenOrder:
-    """Give an unpaid order up: nothing stays reserved, and its tickets are back on sale.
+    database: Database, tickets: TicketsClient, caller: Caller, order_id: str, once: Once[Sale]
+) -> Sale:
+    """Give an order up.
+
+    Of one that waits for its payment nothing stays reserved. The tickets of a paid one are
+    cancelled and its money goes back: by an admin all of it, by the customer as long as the event's
+    terms allow, less their fee.
 
     Raises:
-        OrderNotFound, OrderAlreadyPaid, OrderExpired, PaymentInProgress: it cannot be given up.
+        OrderNotFound, OrderExpired, PaymentInProgress: it cannot be given up.
+        OrderNotCancellable, TicketAdmitted, OrderDisputed: it is paid, and stays so.
     """
     async with database.begin() as tx:
         await once.claim(tx)
-        order = await _visible(tx, caller, order_id, lock=True)
-        if domain.check_cancellable(order):
-            payment = await payment_store.get_payment(tx, order_id)
-            if payment and payment.provider_status in DECIDING:
-                raise domain.PaymentInProgress
-            await store.move_order(tx, order, OrderState.CANCELLED, cancel_reason="CANCELLED")
-            await store.make_due(tx, order_id)
-        cancelled = await _visible(tx, caller, order_id)
-        payment = await payment_store.get_payment(tx, order_id)
-        answer = await once.record(tx, OpenOrder(cancelled, payment))
-    try:
-        await tickets.release(order.hold_id)
-    except TesseraError as error:  # the hold's own deadline puts the tickets back
-        telemetry.log.warning("hold not released", order_id=order_id, why=error.reason)
+        order = seen_by(caller, await store.get_order(tx, order_id))
+    if order.state is OrderState.PAID:
+        await _check_nobody_entered(tickets, order_id)
+    async with database.begin() as tx:
+        await once.claim(tx)
+        order = seen_by(caller, await store.get_order(tx, order_id, lock=True))
+        await _cancel(tx, caller, order)
+        answer = await once.record(tx, await _read(tx, order_id))
+    if order.state is OrderState.PENDING:
+        try:
+            await tickets.release(order.hold_id)
+        except TesseraError as error:  # the hold's own deadline puts the tickets back
+            telemetry.log.warning("hold not released", order_id=order_id, why=error.reason)
     return answer
 
 
@@ -150,8 +153,8 @@ async def list_order_tickets(
     database: Database, tickets: TicketsClient, caller: Caller, order_id: str
 ) -> Sequence[ticket_pb2.Ticket]:
     """The tickets of a paid order; none before."""
-    opened = await get_order(database, caller, order_id)
-    if opened.order.state is not OrderState.PAID:
+    sale = await get_order(database, caller, order_id)
+    if sale.order.state is not OrderState.PAID:
         return []
     return await tickets.tickets(order_id)
 
@@ -168,91 +171,189 @@ async def draw_order_tickets(
     Raises:
         OrderNotPaid: there are no tickets yet.
     """
-    opened = await get_order(database, caller, order_id)
-    if opened.order.state is not OrderState.PAID:
-        raise domain.OrderNotPaid
+    order = await _paid(database, caller, order_id)
     issued = await tickets.tickets(order_id)
-    event = await tickets.event(opened.order.event_id)
-    return await documents.draw_tickets(event, opened.order, issued)
+    event = await tickets.event(order.event_id)
+    return await documents.draw_tickets(event, order, issued)
 
 
-async def _open(
+async def change_ticket(
     database: Database,
-    provider: PaymentProvider,
-    request: OrderRequest,
-    held: hold_service_pb2.GetHoldForOrderResponse,
-) -> None:
-    """Store a new order, unless another request with the same hold or key was first."""
-    hold = held.hold
-    total = from_proto(hold.total, field="total")
-    if total.minor:
-        provider.check_amount(total.currency_code, total.minor)
-    lines = [
-        OrderLine(
-            item.ticket_type_id,
-            item.ticket_type_name,
-            item.quantity,
-            from_proto(item.unit_price, field="unit_price").minor,
-            from_proto(item.amount, field="amount").minor,
-        )
-        for item in hold.items
-    ]
-    values = {
-        "id": new_id("ord"),
-        "code": new_code(CODE_LENGTH),
-        "state": OrderState.PENDING,
-        "event_id": hold.event_id,
-        "organizer_id": held.event.organizer_id,
-        "hold_id": hold.id,
-        "currency_code": total.currency_code,
-        "total_minor": total.minor,
-        "customer_email": request.customer.email,
-        "customer_name": request.customer.full_name,
-        "customer_phone": request.customer.phone_number,
-        "fulfilment": Fulfilment.NONE,
-        "idempotency_key": request.idempotency_key,
-        "fingerprint": request.fingerprint,
-        "expires_at": from_timestamp(hold.expires_at),
-        "next_attempt_at": from_timestamp(hold.expires_at if total.minor else hold.created_at),
-    }
+    caller: Caller,
+    order_id: str,
+    change: Callable[[], Awaitable[ticket_pb2.Ticket]],
+    once: Once[ticket_pb2.Ticket],
+) -> ticket_pb2.Ticket:
+    """Have ticket_service change one of a paid order's tickets, which twice is the same as once.
+
+    Raises:
+        OrderNotFound, OrderNotPaid: there is no such ticket (any more).
+    """
     async with database.begin() as tx:
-        if await store.insert_order(tx, values, lines) and total.minor:
-            await payment_store.insert_payment(
-                tx,
-                new_id("pay"),
-                str(values["id"]),
-                hold.event_id,
-                total.currency_code,
-                total.minor,
-            )
-
-
-def _is_live(hold: hold_pb2.Hold) -> bool:
-    return hold.state == hold_pb2.HOLD_STATE_ACTIVE and from_timestamp(hold.expires_at) > now()
-
-
-async def _find(database: Database, request: OrderRequest) -> Order | None:
+        await once.claim(tx)
+    await _paid(database, caller, order_id)
+    changed = await change()
     async with database.begin() as tx:
-        return await store.find_order(tx, request.hold_id, request.idempotency_key)
+        await once.claim(tx)
+        return await once.record(tx, changed)
 
 
-def _check_same(order: Order, request: OrderRequest) -> None:
+async def _open_or_find(means: Means, request: OrderRequest) -> tuple[Sale, Claim | None]:
+    """The order of a request: a new one, claimed if it is free, or the one that it made before."""
+    refusal: TesseraError = domain.HoldGone()
+    try:
+        opened = await _open(means, request)
+    except TesseraError as error:  # what was ordered is answered, whatever has changed since
+        opened, refusal = None, error
+    if opened:
+        return opened
+    order = await store.find_order(means.database, request.hold_id, request.idempotency_key)
+    if order is None:
+        raise refusal
     if order.fingerprint == request.fingerprint:
-        return
+        return await _read(means.database, order.id), None
     if request.idempotency_key and order.idempotency_key == request.idempotency_key:
         raise IdempotencyKeyReused
     raise domain.HoldAlreadyOrdered
 
 
-async def _reload(database: Database, order_id: str) -> OpenOrder:
+async def _open(means: Means, request: OrderRequest) -> tuple[Sale, Claim | None] | None:
+    """Store a new order; None when its hold is gone, or another request was first."""
+    held = await means.tickets.hold(request.hold_id)
+    if not terms.is_live(held.hold):
+        return None
+    offered = terms.read(held)
+    if not request.voucher_code:
+        voucher_domain.check_opened(offered.hidden_type_ids)
+        asked = price(offered.currency_code, offered.items, offered.booking_fee)
+        return await _store(means, means.database, _order(request, offered, asked))
+    use = _use(request, offered)
+    async with means.database.begin() as tx:
+        voucher = await redemptions.admit(tx, use)
+        lines = [(item.ticket_type_id, item.list_minor) for item in offered.items]
+        asked = price(
+            offered.currency_code,
+            offered.items,
+            offered.booking_fee,
+            discount_minor=voucher_domain.discount(
+                voucher, lines, step=step_of(offered.currency_code)
+            ),
+            discounted_type_ids={each for each, _ in lines if voucher.is_for(each)},
+        )
+        order = replace(
+            _order(request, offered, asked), voucher_id=voucher.id, voucher_code=voucher.code
+        )
+        opened = await _store(means, tx, order)
+        if opened:
+            await redemptions.record(tx, voucher, order.id, use)
+    return opened
+
+
+async def _store(means: Means, at: store.At, order: Order) -> tuple[Sale, Claim | None] | None:
+    if order.is_free:
+        inserted = await store.insert_order(at, order, payment_id=None, lease=store.LEASE)
+        if inserted is None:
+            return None
+        sale = Sale(replace(order, created_at=inserted.created_at), (), is_overdue=False)
+        return sale, Claim(order.id, 1, inserted.next_attempt_at)
+    means.provider.check_amount(order.currency_code, order.total_minor)
+    payment = new_payment(order)
+    inserted = await store.insert_order(at, order, payment_id=payment.id)
+    if inserted is None:
+        return None
+    order = replace(order, created_at=inserted.created_at)
+    return Sale(order, (replace(payment, created_at=inserted.created_at),), is_overdue=False), None
+
+
+def _order(request: OrderRequest, offered: Terms, asked: Price) -> Order:
+    return Order(
+        id=new_id("ord"),
+        code=new_code(CODE_LENGTH),
+        state=OrderState.PENDING,
+        event_id=offered.event_id,
+        organizer_id=offered.organizer_id,
+        hold_id=offered.hold_id,
+        currency_code=offered.currency_code,
+        total_minor=asked.total_minor,
+        customer=request.customer,
+        lines=asked.lines,
+        fulfilment=Fulfilment.NONE,
+        cancel_reason="",
+        expires_at=offered.expires_at,
+        created_at=now(),
+        paid_at=None,
+        fingerprint=request.fingerprint,
+        idempotency_key=request.idempotency_key,
+        booking_fee_minor=asked.booking_fee_minor,
+        booking_fee_tax_ppm=offered.booking_fee.tax_ppm,
+        booking_fee_tax_minor=asked.booking_fee_tax_minor,
+        discount_minor=asked.discount_minor,
+        notify_on_expiry=request.notify_on_expiry,
+        cancellable_until=offered.cancellable_until,
+        cancellation_fee_minor=offered.cancellation_fee_minor,
+        cancellation_fee_ppm=offered.cancellation_fee_ppm,
+    )
+
+
+def _use(request: OrderRequest, offered: Terms) -> VoucherUse:
+    return VoucherUse(
+        organizer_id=offered.organizer_id,
+        event_id=offered.event_id,
+        code=request.voucher_code,
+        customer_email=request.customer.email,
+        currency_code=offered.currency_code,
+        ticket_type_ids=[item.ticket_type_id for item in offered.items],
+        hidden_type_ids=offered.hidden_type_ids,
+        hold_id=offered.hold_id,
+    )
+
+
+async def _cancel(tx: Transaction, caller: Caller, order: Order) -> None:
+    """Give up a locked order that the caller sees, unless it is given up already."""
+    is_customer = caller.order_id == order.id
+    match order.state:
+        case OrderState.CANCELLED:
+            return
+        case OrderState.EXPIRED:
+            raise domain.OrderExpired
+        case OrderState.PENDING:
+            payments = await payment_store.list_payments(tx, order.id)
+            is_free_and_under_way = order.is_free and order.fulfilment is not Fulfilment.NONE
+            if taker(payments) or is_free_and_under_way:
+                raise domain.PaymentInProgress
+            await ending.cancel(tx, order, "CANCELLED")
+        case OrderState.PAID:
+            if is_customer and not await store.may_be_cancelled(tx, order.id):
+                raise domain.OrderNotCancellable
+            kept = order.payment_id
+            await opening.cancel_paid_order(
+                tx,
+                order,
+                await payment_store.lock_payment(tx, kept) if kept else None,
+                origin=RefundOrigin.CUSTOMER if is_customer else RefundOrigin.ADMIN,
+                fee_minor=domain.cancellation_fee(order) if is_customer else 0,
+            )
+
+
+async def _check_nobody_entered(tickets: TicketsClient, order_id: str) -> None:
+    """Raise TicketAdmitted when one of the order's tickets was used."""
+    if any(ticket.HasField("admitted_at") for ticket in await tickets.tickets(order_id)):
+        raise TicketAdmitted
+
+
+async def _claim(database: Database, order_id: str) -> Claim:
     async with database.begin() as tx:
-        order = await store.get_order(tx, order_id)
-        assert order is not None, "orders are never deleted"
-        return OpenOrder(order, await payment_store.get_payment(tx, order_id))
+        return await store.claim_order(tx, order_id, store.LEASE)
 
 
-async def _visible(tx: Transaction, caller: Caller, order_id: str, *, lock: bool = False) -> Order:
-    order = await store.get_order(tx, order_id, lock=lock)
-    if order is None or not (caller.order_id == order_id or caller.works_for(order.organizer_id)):
-        raise domain.OrderNotFound
-    return order
+async def _paid(database: Database, caller: Caller, order_id: str) -> Order:
+    sale = await get_order(database, caller, order_id)
+    if sale.order.state is not OrderState.PAID:
+        raise domain.OrderNotPaid
+    return sale.order
+
+
+async def _read(at: store.At, order_id: str) -> Sale:
+    sale = await payment_store.get_sale(at, order_id)
+    assert sale is not None, "orders are never deleted"
+    return sale

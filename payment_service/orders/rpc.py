@@ -1,22 +1,25 @@
 """OrderService: proto to operation to proto."""
 
+from functools import partial
 from typing import Any
 
 import grpc.aio
 from google.api import httpbody_pb2
 from tessera.payment.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from tessera.ticket.v1 import ticket_pb2
 
 from kit import auth, idempotency
-from kit.database import Database
 from kit.idempotency import Once
 from payment_service.documents_client import DocumentsClient
 from payment_service.orders import operations
-from payment_service.orders.domain import Customer, OrderState
-from payment_service.orders.operations import OpenOrder, OrderRequest
-from payment_service.orders.proto import order_proto
+from payment_service.orders.domain import Customer, Order, OrderState
+from payment_service.orders.operations import OrderRequest
+from payment_service.orders.proto import order_proto, payment_proto
 from payment_service.orders.tokens import OrderTokens
-from payment_service.payments.provider import PaymentProvider
-from payment_service.tickets_client import TicketsClient
+from payment_service.payments import operations as payments
+from payment_service.payments.domain import Payment, shown
+from payment_service.payments.store import Sale
+from payment_service.settling.operations import Means
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -24,17 +27,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Orders(order_service_pb2_grpc.OrderServiceServicer):
     """The RPCs of orders."""
 
-    def __init__(
-        self,
-        database: Database,
-        provider: PaymentProvider,
-        tickets: TicketsClient,
-        documents: DocumentsClient,
-        tokens: OrderTokens,
-    ) -> None:
-        self._database = database
-        self._provider = provider
-        self._tickets = tickets
+    def __init__(self, means: Means, documents: DocumentsClient, tokens: OrderTokens) -> None:
+        self._means = means
+        self._database = means.database
+        self._tickets = means.tickets
         self._documents = documents
         self._tokens = tokens
 
@@ -49,8 +45,10 @@ class Orders(order_service_pb2_grpc.OrderServiceServicer):
             ),
             idempotency_key=key if request.idempotency_key else None,
             fingerprint=idempotency.fingerprint(request),
+            voucher_code=request.voucher_code,
+            notify_on_expiry=request.notify_on_expiry,
         )
-        opened = await operations.create_order(self._database, self._provider, self._tickets, asked)
+        opened = await operations.create_order(self._means, asked)
         proto = self._customers_view(opened)
         proto.access_token = self._tokens.token(opened.order.id)
         return proto
@@ -59,8 +57,8 @@ class Orders(order_service_pb2_grpc.OrderServiceServicer):
         self, request: order_service_pb2.GetOrderRequest, _context: Context
     ) -> order_pb2.Order:
         caller = auth.current()
-        opened = await operations.get_order(self._database, caller, request.order_id)
-        return self._view(caller, opened)
+        sale = await operations.get_order(self._database, caller, request.order_id)
+        return self._view(caller, sale)
 
     async def ListOrders(
         self, request: order_service_pb2.ListOrdersRequest, _context: Context
@@ -83,14 +81,57 @@ class Orders(order_service_pb2_grpc.OrderServiceServicer):
         self, request: order_service_pb2.CancelOrderRequest, _context: Context
     ) -> order_pb2.Order:
         caller = auth.current()
-
-        def render(opened: OpenOrder) -> order_pb2.Order:
-            return self._view(caller, opened)
-
-        opened = await operations.cancel_order(
+        render = partial(self._view, caller)
+        sale = await operations.cancel_order(
             self._database, self._tickets, caller, request.order_id, Once(request, render)
         )
-        return render(opened)
+        return render(sale)
+
+    async def CreatePayment(
+        self, request: order_service_pb2.CreatePaymentRequest, _context: Context
+    ) -> order_pb2.Payment:
+        order, payment = await payments.create_payment(
+            self._database,
+            self._means.preparer,
+            auth.current(),
+            request.order_id,
+            Once(request, payment_proto),
+        )
+        return self._customers_payment(order, payment)
+
+    async def ListPayments(
+        self, request: order_service_pb2.ListPaymentsRequest, _context: Context
+    ) -> order_service_pb2.ListPaymentsResponse:
+        caller = auth.current()
+        order, found = await payments.list_payments(self._database, caller, request.order_id)
+        render = partial(self._customers_payment, order) if caller.order_id else payment_proto
+        return order_service_pb2.ListPaymentsResponse(payments=[render(each) for each in found])
+
+    async def RenameOrderTicket(
+        self, request: order_service_pb2.RenameOrderTicketRequest, _context: Context
+    ) -> ticket_pb2.Ticket:
+        change = partial(
+            self._tickets.rename, request.order_id, request.ticket_id, request.holder_name
+        )
+        once = Once[ticket_pb2.Ticket](request, _same)
+        return await operations.change_ticket(
+            self._database, auth.current(), request.order_id, change, once
+        )
+
+    async def TransferOrderTicket(
+        self, request: order_service_pb2.TransferOrderTicketRequest, _context: Context
+    ) -> ticket_pb2.Ticket:
+        change = partial(
+            self._tickets.transfer,
+            request.order_id,
+            request.ticket_id,
+            request.holder_name,
+            request.holder_email,
+        )
+        once = Once[ticket_pb2.Ticket](request, _same)
+        return await operations.change_ticket(
+            self._database, auth.current(), request.order_id, change, once
+        )
 
     async def ListOrderTickets(
         self, request: order_service_pb2.ListOrderTicketsRequest, _context: Context
@@ -108,22 +149,24 @@ class Orders(order_service_pb2_grpc.OrderServiceServicer):
         )
         return httpbody_pb2.HttpBody(content_type=content_type, data=data)
 
-    def _view(self, caller: auth.Caller, opened: OpenOrder) -> order_pb2.Order:
-        return self._customers_view(opened) if caller.order_id else order_proto(opened.order)
+    def _view(self, caller: auth.Caller, sale: Sale) -> order_pb2.Order:
+        return self._customers_view(sale) if caller.order_id else order_proto(sale.order)
 
-    def _customers_view(self, opened: OpenOrder) -> order_pb2.Order:
+    def _customers_view(self, sale: Sale) -> order_pb2.Order:
         """With what the browser needs to pay, for as long as it may."""
-        proto = order_proto(opened.order)
-        is_payable = opened.order.state is OrderState.PENDING
-        if payment := opened.payment:
-            proto.payment.CopyFrom(
-                order_pb2.Payment(
-                    id=payment.id,
-                    state=order_pb2.PaymentState.Value(f"PAYMENT_STATE_{payment.state}"),
-                    client_secret=payment.client_secret if is_payable else "",
-                    publishable_key=self._provider.publishable_key,
-                    api_base=self._provider.api_base,
-                    decline_code=payment.decline_code,
-                )
-            )
+        proto = order_proto(sale.order)
+        if payment := shown(sale.payments, sale.order.payment_id):
+            proto.payment.CopyFrom(self._customers_payment(sale.order, payment))
         return proto
+
+    def _customers_payment(self, order: Order, payment: Payment) -> order_pb2.Payment:
+        proto = payment_proto(payment)
+        proto.publishable_key = self._means.provider.publishable_key
+        proto.api_base = self._means.provider.api_base
+        if order.state is OrderState.PENDING and payment.is_open:
+            proto.client_secret = payment.client_secret
+        return proto
+
+
+def _same(ticket: ticket_pb2.Ticket) -> ticket_pb2.Ticket:
+    return ticket

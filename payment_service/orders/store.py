@@ -1,14 +1,34 @@
 """Every SQL statement about orders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    BindParameter,
+    Boolean,
+    DateTime,
+    Integer,
+    Row,
+    Text,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.types import Interval
 
-from kit.database import Transaction, signal
+from kit.database import Database, Transaction, signal
 from payment_service.orders.domain import (
     Customer,
     Fulfilment,
@@ -17,55 +37,95 @@ from payment_service.orders.domain import (
     OrderState,
     check_move,
 )
-from payment_service.tables import order_lines, orders
+from payment_service.tables import order_lines, orders, payments
 
 DUE = "orders"  # the signal that an order needs attention
+LEASE = timedelta(seconds=30)  # two calls to Stripe that time out; after a crash, the wait
+
+# An order's lines never change, so they may be read beside a row that is locked meanwhile.
+_LINE = (
+    order_lines.c.ticket_type_id,
+    order_lines.c.ticket_type_name,
+    order_lines.c.quantity,
+    order_lines.c.unit_price_minor,
+    order_lines.c.amount_minor,
+    order_lines.c.tax_minor,
+    order_lines.c.discount_minor,
+    order_lines.c.tax_ppm,
+    order_lines.c.tax_included,
+)
+_lines = func.json_agg(
+    aggregate_order_by(func.json_build_array(*_LINE), order_lines.c.position), type_=JSON
+)
+COLUMNS = (
+    orders,
+    select(_lines)
+    .where(order_lines.c.order_id == orders.c.id)
+    .correlate(orders)
+    .scalar_subquery()
+    .label("lines"),
+    select(payments.c.refunded_minor)
+    .where(payments.c.id == orders.c.payment_id)
+    .correlate(orders)
+    .scalar_subquery()
+    .label("refunded_minor"),
+)
+IS_OVERDUE = orders.c.expires_at <= func.now()
+
+At = Database | Transaction  # where a statement that may be a transaction by itself is run
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """When an order was stored, by the database's clock, and when it will be looked at."""
+
+    created_at: datetime
+    next_attempt_at: datetime
 
 
 async def insert_order(
-    tx: Transaction, values: Mapping[str, Any], lines: Sequence[OrderLine]
-) -> bool:
-    """A new order with its lines; False when its hold, key or code is taken."""
-    made = upsert(orders).values(values).on_conflict_do_nothing().returning(orders.c.id)
-    if (await tx.execute(made)).first() is None:
-        return False
-    await tx.execute(
-        insert(order_lines),
-        [
-            {
-                "order_id": values["id"],
-                "position": position,
-                "event_id": values["event_id"],
-                "ticket_type_id": line.ticket_type_id,
-                "ticket_type_name": line.ticket_type_name,
-                "quantity": line.quantity,
-                "unit_price_minor": line.unit_price_minor,
-                "discount_minor": line.discount_minor,
-                "tax_ppm": line.tax_ppm,
-                "tax_included": line.tax_included,
-                "amount_minor": line.amount_minor,
-                "tax_minor": line.tax_minor,
-            }
-            for position, line in enumerate(lines)
-        ],
+    at: At, order: Order, *, payment_id: str | None, lease: timedelta | None = None
+) -> Inserted | None:
+    """A new order with its lines and its first payment; None when its hold, key or code is taken.
+
+    With a lease it is claimed for whoever stores it; otherwise its deadline is waited for.
+    """
+    values = {column.name: getattr(order, column.name, None) for column in _GIVEN}
+    lines = order.lines
+    rows = await at.execute(
+        _INSERT,
+        {
+            **values,
+            "customer_email": order.customer.email,
+            "customer_name": order.customer.full_name,
+            "customer_phone": order.customer.phone_number,
+            "lease": lease,
+            "payment_ids": [payment_id] if payment_id else [],
+            "positions": list(range(len(lines))),
+            "ticket_type_ids": [line.ticket_type_id for line in lines],
+            "ticket_type_names": [line.ticket_type_name for line in lines],
+            "quantities": [line.quantity for line in lines],
+            "unit_prices": [line.unit_price_minor for line in lines],
+            "amounts": [line.amount_minor for line in lines],
+            "taxes": [line.tax_minor for line in lines],
+            "discounts": [line.discount_minor for line in lines],
+            "tax_ppms": [line.tax_ppm for line in lines],
+            "taxes_included": [line.tax_included for line in lines],
+        },
     )
-    return True
+    return next((Inserted(*row) for row in rows), None)
 
 
 async def get_order(tx: Transaction, order_id: str, *, lock: bool = False) -> Order | None:
     """One order with its lines; locked if asked."""
-    query = select(orders).where(orders.c.id == order_id)
-    row = (await tx.execute(query.with_for_update() if lock else query)).first()
-    return (await _orders(tx, [row]))[0] if row else None
+    row = (await tx.execute(_LOCK if lock else _GET, {"order_id": order_id})).first()
+    return order_of(row) if row else None
 
 
-async def find_order(tx: Transaction, hold_id: str, idempotency_key: str | None) -> Order | None:
+async def find_order(at: At, hold_id: str, idempotency_key: str | None) -> Order | None:
     """The order that was made with this hold, or else with this key."""
-    made_with = orders.c.hold_id == hold_id
-    if idempotency_key is not None:
-        made_with |= orders.c.idempotency_key == idempotency_key
-    query = select(orders).where(made_with)
-    found = await _orders(tx, (await tx.execute(query)).all())
+    rows = await at.execute(_FIND, {"hold_id": hold_id, "key": idempotency_key})
+    found = [order_of(row) for row in rows]
     return min(found, key=lambda order: order.hold_id != hold_id, default=None)
 
 
@@ -80,7 +140,7 @@ async def list_orders(
     limit: int,
 ) -> list[Order]:
     """Orders that the filters admit, newest first; empty filters admit all."""
-    query = select(orders).order_by(orders.c.id.desc()).limit(limit)
+    query = select(*COLUMNS).order_by(orders.c.id.desc()).limit(limit)
     if organizer_id:
         query = query.where(orders.c.organizer_id == organizer_id)
     if event_id:
@@ -91,7 +151,7 @@ async def list_orders(
         query = query.where(func.lower(orders.c.customer_email) == email.lower())
     if before:
         query = query.where(orders.c.id < before[0])
-    return await _orders(tx, (await tx.execute(query)).all())
+    return [order_of(row) for row in await tx.execute(query)]
 
 
 async def move_order(
@@ -109,6 +169,11 @@ async def set_fulfilment(tx: Transaction, order_id: str, fulfilment: Fulfilment)
     """Note how far the tickets are."""
     changed = update(orders).where(orders.c.id == order_id).values(fulfilment=fulfilment)
     await tx.execute(changed)
+
+
+async def start_issuing(at: At, order_id: str) -> bool:
+    """Note that ticket_service is about to be asked; False when the order is not to be paid."""
+    return bool(list(await at.execute(_START_ISSUING, {"order_id": order_id})))
 
 
 async def make_due(tx: Transaction, order_id: str) -> None:
@@ -129,38 +194,21 @@ class Claim:
 
 async def claim_due(tx: Transaction, limit: int, lease: timedelta) -> list[Claim]:
     """Orders that need attention, longest waiting first."""
-    due = (
-        select(orders.c.id)
-        .where(orders.c.next_attempt_at <= func.now())
-        .order_by(orders.c.next_attempt_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
-    claimed = (
-        update(orders)
-        .where(orders.c.id == due.c.id)
-        .values(next_attempt_at=func.now() + lease, attempts=orders.c.attempts + 1)
-        .returning(orders.c.id, orders.c.attempts, orders.c.next_attempt_at)
-    )
-    return [Claim(*row) for row in await tx.execute(claimed)]
+    rows = await tx.execute(_CLAIM_DUE, {"limit": limit, "lease": lease})
+    return [Claim(*row) for row in rows]
 
 
-async def claim_order(tx: Transaction, order_id: str, lease: timedelta) -> Claim:
-    """One order, to look at right now."""
-    claimed = (
-        update(orders)
-        .where(orders.c.id == order_id)
-        .values(next_attempt_at=func.now() + lease, attempts=orders.c.attempts + 1)
-        .returning(orders.c.id, orders.c.attempts, orders.c.next_attempt_at)
-    )
-    return Claim(*(await tx.execute(claimed)).one())
+async def claim_order(
+    tx: Transaction, order_id: str, lease: timedelta, *, issuing: bool = False
+) -> Claim:
+    """One order, to look at right now; `issuing`: as one whose tickets are about to be issued."""
+    values = {"order_id": order_id, "lease": lease, "issuing": issuing}
+    return Claim(*(await tx.execute(_CLAIM, values)).one())
 
 
 async def next_due_in_s(tx: Transaction) -> float | None:
     """Seconds until an order needs attention, by the database's clock; None: none does."""
-    query = select(func.extract("epoch", func.min(orders.c.next_attempt_at) - func.now()))
-    seconds = (await tx.execute(query)).scalar_one()
+    seconds = (await tx.execute(_NEXT_DUE)).scalar_one()
     return None if seconds is None else float(seconds)
 
 
@@ -174,72 +222,228 @@ async def postpone(tx: Transaction, claim: Claim, delay: timedelta) -> None:
     signal(tx, DUE)
 
 
-async def rest(tx: Transaction, claim: Claim, until: datetime | None) -> None:
+async def rest(at: At, claim: Claim, until: datetime | None) -> None:
     """Leave a settled order alone, for good if `until` is None; unless it was made due again."""
-    await tx.execute(
-        update(orders)
-        .where(orders.c.id == claim.order_id, orders.c.next_attempt_at == claim.until)
-        .values(next_attempt_at=until, attempts=0)
-    )
+    values = {"order_id": claim.order_id, "claimed": claim.until, "until": until}
+    await at.execute(_REST, values)
+
+
+async def look_later(at: At, order_id: str, delay: timedelta) -> None:
+    """Look at an order that waits for its deadline already after a while."""
+    await at.execute(_LOOK_LATER, {"order_id": order_id, "delay": delay})
 
 
 async def is_overdue(tx: Transaction, order_id: str) -> bool:
     """Whether the order's deadline has passed, by the database's clock."""
-    query = select(orders.c.expires_at <= func.now()).where(orders.c.id == order_id)
+    query = select(IS_OVERDUE).where(orders.c.id == order_id)
     return bool((await tx.execute(query)).scalar_one())
 
 
-async def _orders(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Order]:
-    lines: dict[str, list[OrderLine]] = {row.id: [] for row in rows}
-    query = (
-        select(order_lines)
-        .where(order_lines.c.order_id.in_(list(lines)))
-        .order_by(order_lines.c.order_id, order_lines.c.position)
+async def may_be_cancelled(tx: Transaction, order_id: str) -> bool:
+    """Whether the customer of a paid order may still cancel it, by the database's clock."""
+    query = select(orders.c.cancellable_until >= func.now()).where(orders.c.id == order_id)
+    return bool((await tx.execute(query)).scalar_one())
+
+
+def order_of(row: Row[Any]) -> Order:
+    """The order in a row of COLUMNS."""
+    return Order(
+        id=row.id,
+        code=row.code,
+        state=OrderState(row.state),
+        event_id=row.event_id,
+        organizer_id=row.organizer_id,
+        hold_id=row.hold_id,
+        currency_code=row.currency_code,
+        total_minor=row.total_minor,
+        customer=Customer(row.customer_email, row.customer_name, row.customer_phone),
+        lines=tuple(OrderLine(*line) for line in row.lines),
+        fulfilment=Fulfilment(row.fulfilment),
+        cancel_reason=row.cancel_reason,
+        expires_at=row.expires_at,
+        created_at=row.created_at,
+        paid_at=row.paid_at,
+        fingerprint=row.fingerprint,
+        idempotency_key=row.idempotency_key,
+        booking_fee_minor=row.booking_fee_minor,
+        booking_fee_tax_ppm=row.booking_fee_tax_ppm,
+        booking_fee_tax_minor=row.booking_fee_tax_minor,
+        discount_minor=row.discount_minor,
+        voucher_id=row.voucher_id,
+        voucher_code=row.voucher_code,
+        payment_id=row.payment_id,
+        notify_on_expiry=row.notify_on_expiry,
+        cancellable_until=row.cancellable_until,
+        cancellation_fee_minor=row.cancellation_fee_minor,
+        cancellation_fee_ppm=row.cancellation_fee_ppm,
+        refunded_minor=row.refunded_minor or 0,
     )
-    for line in await tx.execute(query) if rows else ():
-        lines[line.order_id].append(
-            OrderLine(
-                ticket_type_id=line.ticket_type_id,
-                ticket_type_name=line.ticket_type_name,
-                quantity=line.quantity,
-                unit_price_minor=line.unit_price_minor,
-                amount_minor=line.amount_minor,
-                tax_minor=line.tax_minor,
-                discount_minor=line.discount_minor,
-                tax_ppm=line.tax_ppm,
-                tax_included=line.tax_included,
-            )
+
+
+_GET = select(*COLUMNS).where(orders.c.id == bindparam("order_id"))
+_LOCK = _GET.with_for_update(of=orders)
+_FIND = select(*COLUMNS).where(
+    (orders.c.hold_id == bindparam("hold_id"))
+    | (orders.c.idempotency_key == bindparam("key", type_=Text))
+)
+
+_lease = bindparam("lease", type_=Interval())
+_CLAIMED = (orders.c.id, orders.c.attempts, orders.c.next_attempt_at)
+_due = (
+    select(orders.c.id)
+    .where(orders.c.next_attempt_at <= func.now())
+    .order_by(orders.c.next_attempt_at)
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+_CLAIM_DUE = (
+    update(orders)
+    .where(orders.c.id == _due.c.id)
+    .values(next_attempt_at=func.now() + _lease, attempts=orders.c.attempts + 1)
+    .returning(*_CLAIMED)
+)
+_CLAIM = (
+    update(orders)
+    .where(orders.c.id == bindparam("order_id"))
+    .values(
+        next_attempt_at=func.now() + _lease,
+        attempts=orders.c.attempts + 1,
+        fulfilment=case(
+            (bindparam("issuing", type_=Boolean), Fulfilment.ISSUING.value),
+            else_=orders.c.fulfilment,
+        ),
+    )
+    .returning(*_CLAIMED)
+)
+_NEXT_DUE = select(func.extract("epoch", func.min(orders.c.next_attempt_at) - func.now()))
+_REST = (
+    update(orders)
+    .where(
+        orders.c.id == bindparam("order_id"),
+        orders.c.next_attempt_at == bindparam("claimed"),
+    )
+    .values(next_attempt_at=bindparam("until", type_=DateTime(timezone=True)), attempts=0)
+)
+_LOOK_LATER = (
+    update(orders)
+    .where(
+        orders.c.id == bindparam("order_id"),
+        orders.c.state == OrderState.PENDING,
+        orders.c.next_attempt_at == orders.c.expires_at,
+    )
+    .values(
+        next_attempt_at=func.least(
+            orders.c.expires_at, func.now() + bindparam("delay", type_=Interval())
         )
-    return [
-        Order(
-            id=row.id,
-            code=row.code,
-            state=OrderState(row.state),
-            event_id=row.event_id,
-            organizer_id=row.organizer_id,
-            hold_id=row.hold_id,
-            currency_code=row.currency_code,
-            total_minor=row.total_minor,
-            customer=Customer(row.customer_email, row.customer_name, row.customer_phone),
-            lines=tuple(lines[row.id]),
-            fulfilment=Fulfilment(row.fulfilment),
-            cancel_reason=row.cancel_reason,
-            expires_at=row.expires_at,
-            created_at=row.created_at,
-            paid_at=row.paid_at,
-            fingerprint=row.fingerprint,
-            idempotency_key=row.idempotency_key,
-            booking_fee_minor=row.booking_fee_minor,
-            booking_fee_tax_ppm=row.booking_fee_tax_ppm,
-            booking_fee_tax_minor=row.booking_fee_tax_minor,
-            discount_minor=row.discount_minor,
-            voucher_id=row.voucher_id,
-            voucher_code=row.voucher_code,
-            payment_id=row.payment_id,
-            notify_on_expiry=row.notify_on_expiry,
-            cancellable_until=row.cancellable_until,
-            cancellation_fee_minor=row.cancellation_fee_minor,
-            cancellation_fee_ppm=row.cancellation_fee_ppm,
-        )
-        for row in rows
-    ]
+    )
+)
+_START_ISSUING = (
+    update(orders)
+    .where(
+        orders.c.id == bindparam("order_id"),
+        orders.c.state == OrderState.PENDING,
+        orders.c.fulfilment != Fulfilment.ISSUED,
+    )
+    .values(fulfilment=Fulfilment.ISSUING)
+    .returning(orders.c.id)
+)
+
+
+def _texts(name: str) -> BindParameter[Any]:
+    return bindparam(name, type_=ARRAY(Text))
+
+
+def _numbers(name: str) -> BindParameter[Any]:
+    return bindparam(name, type_=ARRAY(BigInteger))
+
+
+_GIVEN = tuple(
+    orders.c[name]
+    for name in (
+        "id",
+        "code",
+        "state",
+        "event_id",
+        "organizer_id",
+        "hold_id",
+        "currency_code",
+        "total_minor",
+        "discount_minor",
+        "booking_fee_minor",
+        "booking_fee_tax_ppm",
+        "booking_fee_tax_minor",
+        "voucher_id",
+        "voucher_code",
+        "customer_email",
+        "customer_name",
+        "customer_phone",
+        "fulfilment",
+        "idempotency_key",
+        "fingerprint",
+        "expires_at",
+        "notify_on_expiry",
+        "cancellable_until",
+        "cancellation_fee_minor",
+        "cancellation_fee_ppm",
+    )
+)
+_made = (
+    upsert(orders)
+    .values(
+        {
+            **{column: bindparam(column.name, type_=column.type) for column in _GIVEN},
+            orders.c.next_attempt_at: func.coalesce(
+                func.now() + _lease, bindparam("expires_at", type_=DateTime(timezone=True))
+            ),
+            orders.c.attempts: case((_lease.is_(None), 0), else_=1),
+        }
+    )
+    .on_conflict_do_nothing()
+    .returning(orders.c.id, orders.c.created_at, orders.c.next_attempt_at)
+    .cte("made")
+)
+_given_lines = (
+    func.unnest(
+        bindparam("positions", type_=ARRAY(Integer)),
+        _texts("ticket_type_ids"),
+        _texts("ticket_type_names"),
+        bindparam("quantities", type_=ARRAY(Integer)),
+        _numbers("unit_prices"),
+        _numbers("amounts"),
+        _numbers("taxes"),
+        _numbers("discounts"),
+        bindparam("tax_ppms", type_=ARRAY(Integer)),
+        bindparam("taxes_included", type_=ARRAY(Boolean)),
+    )
+    .table_valued("position", *(column.name for column in _LINE))
+    .render_derived(name="given")
+)
+_event_id = bindparam("event_id", type_=Text)
+_made_lines = (
+    insert(order_lines)
+    .from_select(
+        ["order_id", "event_id", "position", *(column.name for column in _LINE)],
+        select(_made.c.id, _event_id, _given_lines).select_from(_made.join(_given_lines, true())),
+    )
+    .cte("made_lines")
+)
+_given_payments = (
+    func.unnest(_texts("payment_ids")).table_valued("id").render_derived(name="given_payments")
+)
+_made_payments = (
+    insert(payments)
+    .from_select(
+        ["id", "order_id", "event_id", "state", "currency_code", "amount_minor"],
+        select(
+            _given_payments.c.id,
+            _made.c.id,
+            _event_id,
+            literal("CREATED"),
+            bindparam("currency_code", type_=Text),
+            bindparam("total_minor", type_=BigInteger),
+        ).select_from(_made.join(_given_payments, true())),
+    )
+    .cte("made_payments")
+)
+_INSERT = select(_made.c.created_at, _made.c.next_attempt_at).add_cte(_made_lines, _made_payments)

@@ -1,14 +1,17 @@
-"""What a payment is, and what an order's state and Stripe's word make the next step.
+"""What a payment is, and what Stripe's word makes of it.
 
-Stripe is only believed forwards: a late or repeated report never takes a payment back.
+An order has as many as its customer begins. Stripe is only believed forwards: a late or repeated
+report never takes a payment back.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from kit.errors import FailedPrecondition, InvalidArgument, Unavailable
-from payment_service.orders.domain import ForbiddenTransition, Fulfilment, Order, OrderState
+from payment_service.disputes.domain import DisputeReport
+from payment_service.orders.domain import ForbiddenTransition
 from payment_service.refunds.domain import RefundReport
 
 
@@ -33,7 +36,11 @@ class AmountTooLarge(FailedPrecondition):
 
 
 class UnchargeableAmount(FailedPrecondition):
-    """Card payments in this currency end in a zero; choose a rounder price."""
+    """Cards are charged with rounder amounts in this currency; choose a rounder price."""
+
+
+class TooManyPayments(FailedPrecondition):
+    """There were too many attempts to pay this order."""
 
 
 class InvalidSignature(InvalidArgument):
@@ -81,6 +88,14 @@ _LAST = frozenset({CHARGED, VOIDED})
 
 
 @dataclass(frozen=True, slots=True)
+class Fee:
+    """What the provider keeps of a charge, in the currency that it pays out in."""
+
+    currency_code: str
+    minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """What Stripe says of a PaymentIntent. The payment's id comes from its metadata."""
 
@@ -89,6 +104,7 @@ class Intent:
     status: str
     client_secret: str = ""
     decline_code: str = ""
+    fee: Fee | None = None  # only when Stripe was asked, and knows by now
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +113,7 @@ class Report:
 
     id: str
     type: str
-    about: Intent | RefundReport | None
+    about: Intent | RefundReport | DisputeReport | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +131,10 @@ class Payment:
     provider_status: str
     decline_code: str
     key_number: int
+    refunded_minor: int = 0
+    failure_announced: bool = False
+    fee_booked: bool = False
+    created_at: datetime | None = None
 
     @property
     def idempotency_key(self) -> str:
@@ -125,20 +145,15 @@ class Payment:
     def is_open(self) -> bool:
         return bool(TRANSITIONS[self.state])
 
+    @property
+    def has_money(self) -> bool:
+        """Whether it is reserved or charged, and nothing follows from that yet."""
+        return self.is_open and self.provider_status in (CAPTURABLE, CHARGED)
 
-class Step(StrEnum):
-    """What is to be done for an order next."""
-
-    NOTHING = "NOTHING"
-    ISSUE = "ISSUE"  # have ticket_service convert the hold
-    CAPTURE = "CAPTURE"  # take the authorised money
-    FINISH = "FINISH"  # record that the order is paid, and announce it
-    CLOSE = "CLOSE"  # record that Stripe cancelled the payment
-    LOOK = "LOOK"  # ask Stripe how the payment stands: a webhook may be late or lost
-    EXPIRE = "EXPIRE"  # record that the order is overdue
-    TAKE_BACK = "TAKE_BACK"  # cancel the tickets of an order that will not be paid
-    VOID = "VOID"  # cancel the payment: nothing is, or stays, reserved
-    REFUND = "REFUND"  # give back a charge that no order keeps
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a bank is at it, which takes days and cannot be stopped."""
+        return self.is_open and self.provider_status == PROCESSING
 
 
 def observe(payment: Payment, status: str) -> tuple[str, PaymentState]:
@@ -160,36 +175,30 @@ def move(payment: Payment, state: PaymentState) -> PaymentState:
     return state
 
 
-def next_step(order: Order, payment: Payment | None, *, overdue: bool, looked: bool) -> Step:
-    """What the order needs now. `looked`: Stripe was asked a moment ago."""
-    if order.state is OrderState.PAID:
-        return Step.NOTHING
-    if order.state is OrderState.PENDING:
-        return _pending_step(order, payment, overdue=overdue, looked=looked)
-    if order.fulfilment in (Fulfilment.ISSUING, Fulfilment.ISSUED):
-        return Step.TAKE_BACK
-    if payment is None or not payment.is_open:
-        return Step.NOTHING
-    status = payment.provider_status
-    if status == VOIDED:
-        return Step.CLOSE
-    if status == CHARGED:
-        return Step.REFUND
-    if status == PROCESSING:  # Stripe cancels nothing that is under way
-        return Step.NOTHING if looked else Step.LOOK
-    return Step.VOID
+def hear(payment: Payment, intent: Intent) -> Payment:
+    """The payment after a report, or an answer: unchanged if it is another's, or no news."""
+    # An attempt whose answer was lost may have left a second intent; nobody has its secret.
+    if payment.provider_id not in (None, intent.provider_id) or not payment.is_open:
+        return payment
+    status, state = observe(payment, intent.status)
+    return replace(
+        payment,
+        provider_id=intent.provider_id,
+        client_secret=payment.client_secret or intent.client_secret,
+        provider_status=status,
+        decline_code=intent.decline_code if status == intent.status else payment.decline_code,
+        state=state,
+    )
 
 
-def _pending_step(order: Order, payment: Payment | None, *, overdue: bool, looked: bool) -> Step:
-    status = CHARGED if payment is None else payment.provider_status
-    if status in (CAPTURABLE, CHARGED):
-        if order.fulfilment is not Fulfilment.ISSUED:
-            return Step.ISSUE
-        return Step.FINISH if status == CHARGED else Step.CAPTURE
-    if status == VOIDED:
-        return Step.CLOSE
-    if not overdue:
-        return Step.NOTHING
-    if not looked:
-        return Step.LOOK
-    return Step.NOTHING if status == PROCESSING else Step.EXPIRE
+def taker(payments: Sequence[Payment]) -> Payment | None:
+    """The payment that pays for an order: the first that has money, one that is charged rather."""
+    with_money = [payment for payment in payments if payment.has_money]
+    return min(
+        with_money, key=lambda each: (each.provider_status != CHARGED, each.id), default=None
+    )
+
+
+def shown(payments: Sequence[Payment], kept_id: str | None) -> Payment | None:
+    """The payment that an order's customer is to see: what it keeps, or else the latest attempt."""
+    return max(payments, key=lambda each: (each.id == kept_id, each.is_open, each.id), default=None)

@@ -7,15 +7,17 @@ from tessera.payment.v1 import webhook_service_pb2, webhook_service_pb2_grpc
 
 from kit.database import Database
 from payment_service.payments import operations
+from payment_service.payments.operations import Starter
 from payment_service.payments.provider import PaymentProvider
 
 
 class Webhooks(webhook_service_pb2_grpc.WebhookServiceServicer):
     """Where Stripe reports what happened."""
 
-    def __init__(self, database: Database, provider: PaymentProvider) -> None:
+    def __init__(self, database: Database, provider: PaymentProvider, starter: Starter) -> None:
         self._database = database
         self._provider = provider
+        self._starter = starter
 
     async def ReceiveStripeWebhook(
         self,
@@ -23,6 +25,10 @@ class Webhooks(webhook_service_pb2_grpc.WebhookServiceServicer):
         _context: grpc.aio.ServicerContext[Any, Any],
     ) -> webhook_service_pb2.ReceiveStripeWebhookResponse:
         await operations.receive_webhook(
-            self._database, self._provider, request.payload.data, request.signature
+            self._database,
+            self._provider,
+            request.payload.data,
+            request.signature,
+            self._starter,
         )
         return webhook_service_pb2.ReceiveStripeWebhookResponse()

@@ -13,6 +13,7 @@ from payment_service.disputes.domain import DisputeReport
 from payment_service.payments.domain import (
     AmountTooLarge,
     AmountTooSmall,
+    Fee,
     Intent,
     InvalidSignature,
     Payment,
@@ -22,6 +23,7 @@ from payment_service.payments.domain import (
     UnchargeableAmount,
 )
 from payment_service.payments.pacer import Pacer
+from payment_service.pricing.domain import step_of
 from payment_service.reconciliation.domain import ChargeReport, ListedPayment, Movement
 from payment_service.refunds.domain import Refund, RefundReport
 
@@ -37,12 +39,22 @@ _MINIMUM = {
 _MAXIMUM = 99_999_999  # eight digits, as the same page says of most currencies
 # https://docs.stripe.com/currencies#special-cases: Stripe writes these with two more decimals.
 _TWO_MORE_DECIMALS = frozenset({"ISK", "UGX"})
-# Stripe takes these with three decimals, of which the last is zero.
-_THREE_DECIMALS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+_TWO_FEWER_DECIMALS = frozenset({"MGA"})  # and these without the ones that ISO 4217 gives them
 
 # https://docs.stripe.com/error-codes: refusals that pass when the other request is through.
 _PASSING = frozenset({"lock_timeout", "idempotency_key_in_use"})
 PAGE_SIZE, MAX_PAGES = 100, 20
+
+# https://docs.stripe.com/payments/place-a-hold-on-a-payment-method: for these, and no others,
+# `payment_method_options` has a `capture_method`.
+_AUTHORISED_FIRST: Any = {
+    method: {"capture_method": "manual"}
+    for method in (
+        "affirm", "afterpay_clearpay", "alma", "amazon_pay", "billie", "card", "cashapp", "klarna",
+        "link", "mobilepay", "paypal", "revolut_pay", "satispay",
+    )
+}  # fmt: skip
+_WITH_FEE: Any = {"expand": ["latest_charge.balance_transaction"]}
 
 Read = TypeVar("Read")
 
@@ -101,7 +113,8 @@ class StripeProvider:
                 params={
                     "amount": stripe_amount(payment.currency_code, payment.amount_minor),
                     "currency": payment.currency_code.lower(),
-                    "capture_method": "manual",
+                    # What can be authorised first is; the other methods charge at once.
+                    "payment_method_options": _AUTHORISED_FIRST,
                     "automatic_payment_methods": {"enabled": True},
                     "metadata": {"order_id": payment.order_id, "payment_id": payment.id},
                 },
@@ -111,11 +124,12 @@ class StripeProvider:
         return _intent(intent)
 
     async def retrieve(self, provider_id: str) -> Intent:
-        return _intent(await _call(self._client.v1.payment_intents.retrieve_async(provider_id)))
+        found = self._client.v1.payment_intents.retrieve_async(provider_id, _WITH_FEE)
+        return _intent(await _call(found))
 
     async def capture(self, provider_id: str) -> Intent:
         return await self._settle(
-            provider_id, self._client.v1.payment_intents.capture_async(provider_id)
+            provider_id, self._client.v1.payment_intents.capture_async(provider_id, _WITH_FEE)
         )
 
     async def cancel(self, provider_id: str) -> Intent:
@@ -248,7 +262,17 @@ def _read(intent: dict[str, Any]) -> Intent:
         status=intent["status"],
         client_secret=intent.get("client_secret") or "",
         decline_code=failure.get("decline_code") or failure.get("code") or "",
+        fee=_fee(intent.get("latest_charge")),
     )
+
+
+def _fee(charge: Any) -> Fee | None:
+    """What Stripe keeps of a charge, if that was asked for and is decided."""
+    movement = charge.get("balance_transaction") if isinstance(charge, dict) else None
+    if not isinstance(movement, dict):
+        return None
+    currency_code = movement["currency"].upper()
+    return Fee(currency_code, minor_amount(currency_code, movement["fee"]))
 
 
 def _read_refund(refund: dict[str, Any]) -> RefundReport:
@@ -330,6 +354,8 @@ _SOURCES: Mapping[
 
 def minor_amount(currency_code: str, amount: int) -> int:
     """An amount as Stripe counts it, in minor units."""
+    if currency_code in _TWO_FEWER_DECIMALS:
+        return amount * 100
     return amount // 100 if currency_code in _TWO_MORE_DECIMALS else amount
 
 
@@ -337,6 +363,6 @@ def stripe_amount(currency_code: str, minor: int) -> int:
     """Minor units as Stripe counts them, or UnchargeableAmount."""
     if currency_code in _TWO_MORE_DECIMALS:
         return minor * 100
-    if currency_code in _THREE_DECIMALS and minor % 10:
+    if minor % step_of(currency_code):
         raise UnchargeableAmount
-    return minor
+    return minor // 100 if currency_code in _TWO_FEWER_DECIMALS else minor

@@ -25,6 +25,7 @@ from tessera.payment.v1 import (
     order_pb2,
     order_service_pb2,
     order_service_pb2_grpc,
+    reconciliation_service_pb2_grpc,
     refund_service_pb2_grpc,
     voucher_service_pb2_grpc,
     webhook_service_pb2,
@@ -77,6 +78,7 @@ class PaymentApi:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
+        self.reconciliations = reconciliation_service_pb2_grpc.ReconciliationServiceStub(channel)
         self.refunds = refund_service_pb2_grpc.RefundServiceStub(channel)
         self.disputes = dispute_service_pb2_grpc.DisputeServiceStub(channel)
         self.operations = operation_service_pb2_grpc.OperationServiceStub(channel)

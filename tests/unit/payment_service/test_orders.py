@@ -7,11 +7,12 @@ from payment_service.orders.domain import (
     TRANSITIONS,
     ForbiddenTransition,
     OrderAlreadyPaid,
+    OrderCancelled,
     OrderExpired,
     OrderState,
-    PaymentInProgress,
-    check_cancellable,
+    cancellation_fee,
     check_move,
+    check_payable,
 )
 from tests.unit.payment_service.build import order
 
@@ -37,31 +38,35 @@ def test_every_state_has_its_moves() -> None:
     assert set(TRANSITIONS) == set(OrderState)
 
 
-def test_pending_order_may_be_given_up() -> None:
-    assert check_cancellable(order("PENDING"))
-
-
-def test_cancelled_order_has_nothing_left_to_give_up() -> None:
-    assert not check_cancellable(order("CANCELLED", "TAKEN_BACK"))
+def test_order_that_waits_may_be_paid_until_its_deadline() -> None:
+    check_payable(order("PENDING"), overdue=False)
+    with pytest.raises(OrderExpired):
+        check_payable(order("PENDING"), overdue=True)
 
 
 @pytest.mark.parametrize(
-    ("state", "fulfilment", "error"),
-    [
-        ("PAID", "ISSUED", OrderAlreadyPaid),
-        ("EXPIRED", "NONE", OrderExpired),
-        ("PENDING", "ISSUING", PaymentInProgress),
-        ("PENDING", "ISSUED", PaymentInProgress),
-    ],
+    ("state", "error"),
+    [("PAID", OrderAlreadyPaid), ("EXPIRED", OrderExpired), ("CANCELLED", OrderCancelled)],
 )
-def test_order_that_is_beyond_giving_up_says_why(
-    state: str, fulfilment: str, error: type[TesseraError]
-) -> None:
+def test_order_that_does_not_wait_says_why(state: str, error: type[TesseraError]) -> None:
     with pytest.raises(error):
-        check_cancellable(order(state, fulfilment))
+        check_payable(order(state), overdue=False)
+
+
+def test_cancelled_order_says_why_it_was() -> None:
+    with pytest.raises(OrderCancelled) as refused:
+        check_payable(order("CANCELLED", cancel_reason="SOLD_OUT"), overdue=False)
+    assert refused.value.metadata == {"cancel_reason": "SOLD_OUT"}
+
+
+@pytest.mark.parametrize(
+    ("fixed", "ppm", "kept"), [(0, 0, 0), (500, 0, 500), (500, 100_000, 1_500), (20_000, 0, 10_000)]
+)
+def test_cancellation_fee_is_at_most_what_was_paid(fixed: int, ppm: int, kept: int) -> None:
+    terms = {"cancellation_fee_minor": fixed, "cancellation_fee_ppm": ppm}
+    assert cancellation_fee(order("PAID", "ISSUED", **terms)) == kept
 
 
 def test_order_of_nothing_but_free_tickets_is_free() -> None:
     assert order(total_minor=0).is_free
     assert not order(total_minor=1).is_free
-    assert order().lines[0].amount_minor == 10_000

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kit.errors import TesseraError
-from payment_service.payments.domain import AmountTooSmall, UnchargeableAmount
-from payment_service.payments.stripe_api import StripeProvider, stripe_amount
+from payment_service.payments.domain import AmountTooLarge, AmountTooSmall, UnchargeableAmount
+from payment_service.payments.stripe_api import StripeProvider, minor_amount, stripe_amount
 
 
 @pytest.fixture
@@ -25,10 +25,12 @@ async def provider() -> AsyncIterator[StripeProvider]:
         ("UGX", 3000, 300_000),
         ("KWD", 1230, 1230),
         ("TND", 10, 10),
+        ("MGA", 5000_00, 5000),
     ],
 )
 def test_amounts_are_written_as_stripe_reads_them(currency: str, minor: int, amount: int) -> None:
     assert stripe_amount(currency, minor) == amount
+    assert minor_amount(currency, amount) == minor
 
 
 @pytest.mark.parametrize("currency", ["BHD", "JOD", "KWD", "OMR", "TND"])
@@ -55,7 +57,13 @@ async def test_refusal_names_the_least_amount(provider: StripeProvider) -> None:
 
 @pytest.mark.parametrize(
     ("currency", "minor", "error"),
-    [("KWD", 1001, UnchargeableAmount), ("USD", 49, AmountTooSmall)],
+    [
+        ("KWD", 1001, UnchargeableAmount),
+        ("MGA", 500_050, UnchargeableAmount),
+        ("USD", 49, AmountTooSmall),
+        ("USD", 100_000_000, AmountTooLarge),
+        ("MGA", 10_000_000_000, AmountTooLarge),
+    ],
 )
 async def test_total_is_checked_before_stripe_is_asked(
     provider: StripeProvider, currency: str, minor: int, error: type[TesseraError]

@@ -1,0 +1,1 @@
+"""Taking orders from their payment to their tickets, or to their end."""
