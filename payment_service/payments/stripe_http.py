@@ -52,6 +52,6 @@ class StripeHttp(stripe.HTTPClient):
 
 
 def _fail(error: Exception) -> NoReturn:
-    """Nobody knows whether Stripe has done what was asked: the SDK asks again, with the same key."""
+    """Nobody knows whether Stripe did what was asked: the SDK asks again, with the same key."""
     why = f"Stripe cannot be reached: {type(error).__name__}"
-    raise stripe.APIConnectionError(why, should_retry=True) from error
+    raise stripe.APIConnectionError(why, should_retry=True) from error  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
