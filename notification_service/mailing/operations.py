@@ -69,14 +69,15 @@ class Dispatcher:
             return
         async with self._database.begin() as tx:
             claims = await store.claim_due(tx, new_id("clm"), free, LEASE)
-            due_in_s = None if claims else await store.next_due_in_s(tx)
+            is_all = len(claims) < free
+            due_in_s = await store.next_due_in_s(tx) if is_all else None
         for claim in claims:
             task = asyncio.create_task(self._deliver(claim))
             self._delivering[task] = claim
             task.add_done_callback(self._delivering.pop)
         if self._server_is_down and claims:
             await asyncio.sleep(PROBE_EVERY_S)
-        elif len(claims) < free:
+        elif is_all:
             sleep_s = POLL_S if due_in_s is None else min(max(due_in_s, 0.05), POLL_S)
             await self._database.wait(store.DUE, sleep_s)
 
