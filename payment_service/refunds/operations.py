@@ -281,17 +281,23 @@ async def _pay(database: Database, provider: PaymentProvider, refund: Refund) ->
         code = refused.metadata.get("code", "")
         telemetry.log.warning("refund refused", refund_id=refund.id, why=refused.message)
         if code == "charge_disputed":  # its webhook is still on its way
+            await _change_key(database, refund)
             return False
         await _refuse(database, refund, code or "refused")
         return True
     except PaymentProviderUnavailable as error:
         if error.key_is_spent:
-            async with database.begin() as tx:
-                await store.update_refund(tx, refund.id, key_number=refund.key_number + 1)
+            await _change_key(database, refund)
         raise
     async with database.begin() as tx:
         await observing.observe_refund(tx, report)
     return True
+
+
+async def _change_key(database: Database, refund: Refund) -> None:
+    """Stripe repeats its answer for the key that it had."""
+    async with database.begin() as tx:
+        await store.update_refund(tx, refund.id, key_number=refund.key_number + 1)
 
 
 async def _refuse(database: Database, refund: Refund, reason: str) -> None:
