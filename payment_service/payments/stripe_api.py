@@ -23,6 +23,7 @@ from payment_service.payments.domain import (
     UnchargeableAmount,
 )
 from payment_service.payments.pacer import Pacer
+from payment_service.payments.stripe_http import StripeHttp
 from payment_service.pricing.domain import step_of
 from payment_service.reconciliation.domain import ChargeReport, ListedPayment, Movement
 from payment_service.refunds.domain import Refund, RefundReport
@@ -59,11 +60,11 @@ _WITH_FEE: Any = {"expand": ["latest_charge.balance_transaction"]}
 Read = TypeVar("Read")
 
 
-class _PacedClient(stripe.HTTPXClient):
+class _PacedClient(StripeHttp):
     """Has every request wait for its turn, those included that the SDK repeats."""
 
     def __init__(self, pacer: Pacer | None) -> None:
-        super().__init__(timeout=TIMEOUT_S)
+        super().__init__(TIMEOUT_S)
         self._pacer = pacer
 
     async def request_async(self, *args: Any, **kwargs: Any) -> Any:
@@ -96,7 +97,7 @@ class StripeProvider:
 
     async def close(self) -> None:
         """Close the connections to Stripe."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+        await self._http.close_async()
 
     def check_amount(self, currency_code: str, minor: int) -> None:
         least = _MINIMUM.get(currency_code, 1)
@@ -113,7 +114,9 @@ class StripeProvider:
                 params={
                     "amount": stripe_amount(payment.currency_code, payment.amount_minor),
                     "currency": payment.currency_code.lower(),
-                    # What can be authorised first is; the other methods charge at once.
+                    # What can be authorised first is; the other methods charge at once, and
+                    # tell the fee at once, too.
+                    "capture_method": "automatic",
                     "payment_method_options": _AUTHORISED_FIRST,
                     "automatic_payment_methods": {"enabled": True},
                     "metadata": {"order_id": payment.order_id, "payment_id": payment.id},

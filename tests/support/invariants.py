@@ -240,12 +240,12 @@ async def assert_invariants(database_url: str, *areas: str) -> None:
     assert await broken_invariants(database_url, *areas) == []
 
 
-# Left alone, an order waits for nothing, or for its deadline; a refund that waits for a dispute, or
-# for a word of Stripe's, is looked after again only in an hour.
+# Left alone, an order waits for nothing, or for its deadline, or a bank; a refund that waits for a
+# dispute, or for a word of Stripe's, is looked after again only in an hour.
 _UNSETTLED = (
     """
-    SELECT id, state, attempts FROM orders WHERE next_attempt_at IS NOT NULL
-    AND (state <> 'PENDING' OR next_attempt_at <> expires_at OR expires_at <= now())
+    SELECT id, state, attempts FROM orders WHERE next_attempt_at <= now()
+        OR (next_attempt_at IS NOT NULL AND attempts > 0)
     """,
     """
     SELECT id, state, attempts FROM refunds WHERE next_attempt_at < now() + interval '5 minutes'

@@ -218,6 +218,8 @@ async def _charged(stripe_url: str, secret_key: str) -> dict[str, _Charged]:
     """What was captured and refunded, by PaymentIntent."""
     found: dict[str, _Charged] = {}
     for charge in await _all(stripe_url, secret_key, "charges"):
+        if not charge["captured"]:  # Stripe shows a released authorisation as refunded
+            continue
         before = found.get(charge["payment_intent"], _Charged())
         found[charge["payment_intent"]] = _Charged(
             before.captured + charge["amount_captured"], before.refunded + charge["amount_refunded"]

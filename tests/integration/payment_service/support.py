@@ -191,9 +191,30 @@ class Shop:
         (row,) = await self.installation.execute("payment", find, id=held.id)
         return order_pb2.Order(id=row.id, hold_id=held.id)
 
+    async def booked(self, order: order_pb2.Order) -> dict[str, int]:
+        """What each transaction of the ledger moved at the provider, by the start of its source."""
+        find = """
+            SELECT split_part(source, ':', 1) AS what, sum(amount_minor)::bigint AS moved
+            FROM ledger_transactions booked JOIN ledger_entries ON transaction_id = booked.id
+            WHERE order_id = :id AND account = 'PROVIDER' GROUP BY 1
+        """
+        return {
+            row.what: row.moved
+            for row in await self.installation.execute("payment", find, id=order.id)
+        }
+
     async def get(self, order: order_pb2.Order) -> order_pb2.Order:
         request = order_service_pb2.GetOrderRequest(order_id=order.id)
         return await self.payments.orders.GetOrder(request, metadata=opened_by(order))
+
+    async def attempt(self, order: order_pb2.Order, key: str = "") -> order_pb2.Order:
+        """Another attempt to pay: the order with a payment of its own."""
+        request = order_service_pb2.CreatePaymentRequest(order_id=order.id, idempotency_key=key)
+        payment = await self.payments.orders.CreatePayment(request, metadata=opened_by(order))
+        found = order_pb2.Order()
+        found.CopyFrom(order)
+        found.payment.CopyFrom(payment)
+        return found
 
     async def cancel(
         self, order: order_pb2.Order, by: Metadata | None = None, key: str = ""

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tessera.payment.v1 import order_pb2
+from tessera.payment.v1 import messages_pb2, order_pb2
 from tessera.ticket.v1 import event_pb2
 
 from tests.integration.payment_service.support import (
@@ -32,6 +32,8 @@ async def test_order_that_is_not_paid_in_time_expires(shop: Shop) -> None:
     await shop.reach_deadline(order)
     await shop.becomes(order, "EXPIRED")
     await shop.settled()
+    (told,) = shop.announced.that(messages_pb2.OrderExpired, order.id)
+    assert not told.notify
     assert (await shop.intent(order)).status == "canceled"
     assert (await shop.get(order)).payment.state == order_pb2.PAYMENT_STATE_CANCELLED
     await returned(shop, event, 10)
@@ -74,7 +76,7 @@ async def test_key_that_cancelled_another_order_is_refused(shop: Shop) -> None:
 
 async def test_order_that_ended_cannot_be_cancelled(shop: Shop) -> None:
     paid, overdue = await shop.ordered(price="0.00"), await shop.ordered()
-    with refused("ORDER_ALREADY_PAID"):
+    with refused("ORDER_NOT_CANCELLABLE"):
         await shop.cancel(paid)
     await shop.reach_deadline(overdue)
     await shop.becomes(overdue, "EXPIRED")
@@ -145,6 +147,9 @@ async def test_payment_charged_just_as_its_tickets_went_to_others_is_refunded(
     assert cancelled.cancel_reason == "SOLD_OUT"
     charge = await shop.charge(order)
     assert (charge.amount_captured, charge.amount_refunded) == (5000, 5000)
+    assert (await shop.booked(order)) == {"charge": 5000, "fee": -100, "refund": -5000}
+    (told,) = shop.announced.that(messages_pb2.OrderCancelled, order.id)
+    assert told.reason == "SOLD_OUT"
     found = "SELECT r.state FROM refunds r JOIN payments p ON p.id = r.payment_id"
     rows = await shop.installation.execute(
         "payment", f"{found} WHERE p.order_id = :id", id=order.id
@@ -166,7 +171,6 @@ async def test_payment_for_an_event_that_was_called_off_is_voided(shop: Shop) ->
 async def test_payment_that_is_charged_after_its_order_expired_is_refunded(shop: Shop) -> None:
     """Stripe cannot cancel a bank debit that is under way."""
     order = await shop.ordered()
-    await shop.charges_at_once(order)
     await shop.sandbox.ask("/webhooks/faults", action="drop")
     await shop.pay(order, "pm_sepa_debit")
     await shop.cancel(order)
@@ -178,9 +182,13 @@ async def test_payment_that_is_charged_after_its_order_expired_is_refunded(shop:
     await eventually(was_tried)
     await shop.sandbox.clear_faults()
     await shop.sandbox.ask("/settle", object=intent_id(order))
+
+    async def is_back() -> bool:
+        return (await shop.charge(order)).amount_refunded == 5000
+
+    await eventually(is_back)
     await shop.settled()
-    charge = await shop.charge(order)
-    assert charge.amount_refunded == charge.amount_captured == 5000
+    assert (await shop.booked(order)) == {"charge": 5000, "fee": -100, "refund": -5000}
 
 
 async def authorised(

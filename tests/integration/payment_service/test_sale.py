@@ -1,9 +1,10 @@
 """Paying: what cards, banks and Stripe make of an order."""
 
 import pytest
-from tessera.payment.v1 import order_pb2
+from tessera.payment.v1 import messages_pb2, order_pb2
+from tessera.ticket.v1 import ticket_pb2
 
-from tests.integration.payment_service.support import Shop, intent_id
+from tests.integration.payment_service.support import Shop, intent_id, state_of
 from tests.integration.ticket_service.support import eventually
 
 
@@ -16,6 +17,7 @@ async def test_paid_order_is_charged_once_has_its_tickets_and_is_announced(shop:
     charge = await shop.charge(order)
     assert (charge.amount_captured, charge.amount_refunded, charge.currency) == (10_000, 0, "eur")
     assert len(await shop.issued(order)) == 2
+    assert await shop.booked(order) == {"charge": 10_000, "fee": -175}
     (announced,) = shop.announced.of(order.id)
     assert (announced.order_code, announced.payment_id) == (order.code, order.payment.id)
     assert announced.total.amount == "100.00"
@@ -39,12 +41,18 @@ async def test_declined_card_says_why_and_another_card_pays_the_same_order(
         return (await shop.get(order)).payment.decline_code == decline_code
 
     await eventually(says_why)
+    await shop.pay(order, card)  # which is told once
     seen = await shop.get(order)
     assert seen.state == order_pb2.ORDER_STATE_PENDING
     assert seen.payment.state == order_pb2.PAYMENT_STATE_REQUIRES_ACTION
     assert (await shop.pay(seen)).status_code == 200
     paid = await shop.becomes(order, "PAID")
     assert paid.payment.decline_code == ""
+    await shop.settled()
+    assert [
+        message.decline_code
+        for message in shop.announced.that(messages_pb2.PaymentFailed, order.id)
+    ] == [decline_code]
 
 
 async def test_customer_who_passes_authentication_has_paid(shop: Shop) -> None:
@@ -70,17 +78,21 @@ async def test_customer_who_fails_authentication_may_try_again(shop: Shop) -> No
     await shop.becomes(order, "PAID")
 
 
-async def test_payment_that_is_charged_at_once_is_paid_without_a_capture(shop: Shop) -> None:
+async def test_bank_that_cannot_reserve_charges_at_once_and_is_paid_without_a_capture(
+    shop: Shop,
+) -> None:
     order = await shop.ordered()
-    await shop.charges_at_once(order)
-    await shop.pay(order)
+    answer = await shop.pay(order, "pm_ideal", return_url="https://shop.example")
+    assert answer.json()["status"] == "requires_action"
+    await shop.sandbox.ask(f"/payment_intents/{intent_id(order)}/authentication")
     await shop.becomes(order, "PAID")
     assert await shop.calls(f"{intent_id(order)}/capture") == 0
+    await shop.settled()
+    assert await shop.booked(order) == {"charge": 5000, "fee": -100}
 
 
 async def test_bank_that_takes_days_is_waited_for(shop: Shop) -> None:
     order = await shop.ordered()
-    await shop.charges_at_once(order)
     answer = await shop.pay(order, "pm_sepa_debit")
     assert answer.json()["status"] == "processing"
     await shop.reach_deadline(order)
@@ -97,7 +109,6 @@ async def test_bank_that_takes_days_is_waited_for(shop: Shop) -> None:
 
 async def test_debit_that_fails_after_the_deadline_expires_the_order(shop: Shop) -> None:
     order = await shop.ordered()
-    await shop.charges_at_once(order)
     await shop.pay(order, "pm_failed_de")
     await shop.reach_deadline(order)
     await shop.sandbox.ask("/settle", object=intent_id(order))
@@ -107,7 +118,49 @@ async def test_debit_that_fails_after_the_deadline_expires_the_order(shop: Shop)
     assert (await shop.intent(order)).status == "canceled"
 
 
-async def test_authorisation_that_lapses_before_its_capture_cancels_the_order(shop: Shop) -> None:
+async def test_authorisation_that_lapses_before_its_capture_leaves_the_order_open(
+    shop: Shop,
+) -> None:
+    order = await authorised_and_lapsed(shop)
+    waiting = await shop.get(order)
+    assert state_of(waiting) == "PENDING"
+    assert waiting.payment.state == order_pb2.PAYMENT_STATE_FAILED
+    again = await shop.attempt(order)
+    await shop.pay(again)
+    paid = await shop.becomes(order, "PAID")
+    await shop.settled()
+    assert paid.payment.id == again.payment.id
+    assert len(await shop.issued(order)) == 1
+    assert len(shop.announced.that(messages_pb2.PaymentFailed, order.id)) == 1
+
+
+async def test_authorisation_that_lapses_and_is_not_replaced_in_time_costs_nobody_a_ticket(
+    shop: Shop,
+) -> None:
+    order = await authorised_and_lapsed(shop)
+    await shop.reach_deadline(order)
+    await shop.becomes(order, "EXPIRED")
+    await shop.settled()
+    assert {ticket.state for ticket in await shop.issued(order)} == {
+        ticket_pb2.TICKET_STATE_CANCELLED
+    }
+
+
+async def test_capture_that_stripe_refuses_voids_the_payment_and_leaves_the_order_open(
+    shop: Shop,
+) -> None:
+    order = await shop.ordered()
+    path = f"/v1/payment_intents/{intent_id(order)}/capture"
+    await shop.spoil(path, action="error", status=402, code="card_declined")
+    await shop.pay(order)
+    assert (await failed(shop, order)).state == order_pb2.ORDER_STATE_PENDING
+    assert (await shop.intent(order)).status == "canceled"
+    await shop.pay(await shop.attempt(order))
+    await shop.becomes(order, "PAID")
+
+
+async def authorised_and_lapsed(shop: Shop) -> order_pb2.Order:
+    """An order whose tickets were issued, and whose money went back before it was taken."""
     order = await shop.ordered()
     path = f"/v1/payment_intents/{intent_id(order)}/capture"
     await shop.spoil(path, action="error", status=503, times=100)
@@ -118,8 +171,16 @@ async def test_authorisation_that_lapses_before_its_capture_cancels_the_order(sh
 
     await eventually(was_tried)
     await shop.sandbox.ask(f"/payment_intents/{intent_id(order)}/lapse")
-    cancelled = await shop.becomes(order, "CANCELLED")
-    await shop.settled()
-    assert cancelled.cancel_reason == "PAYMENT_FAILED"
-    assert (await shop.get(order)).payment.state == order_pb2.PAYMENT_STATE_FAILED
-    assert {ticket.state for ticket in await shop.issued(order)} == {2}
+    await shop.sandbox.clear_faults()
+    await failed(shop, order)
+    return order
+
+
+async def failed(shop: Shop, order: order_pb2.Order) -> order_pb2.Order:
+    """The order, once its payment has failed."""
+
+    async def look() -> bool:
+        return (await shop.get(order)).payment.state == order_pb2.PAYMENT_STATE_FAILED
+
+    await eventually(look)
+    return await shop.get(order)
