@@ -27,6 +27,7 @@ from ticket_service.holds import operations
 from ticket_service.holds.rpc import Context, Holds, _asked, hold_proto
 from ticket_service.seating.seatings import Seatings
 from ticket_service.settings import Settings
+from ticket_service.vouchers_client import VouchersClient
 from ticket_service.waitlist.offers import Offers
 
 _BACKLOG = 4096  # as the shipped gateway's, like the next
@@ -37,9 +38,14 @@ class PlainHolds(Holds):
     """Holds, each in a transaction of its own."""
 
     def __init__(
-        self, database: Database, seatings: Seatings, offers: Offers, lifetime: timedelta
+        self,
+        database: Database,
+        seatings: Seatings,
+        offers: Offers,
+        vouchers: VouchersClient,
+        lifetime: timedelta,
     ) -> None:
-        super().__init__(database, seatings, offers, lifetime)
+        super().__init__(database, seatings, offers, vouchers, lifetime)
         self._seatings = seatings
         self._lifetime = lifetime
 
@@ -59,7 +65,8 @@ async def build(host: Host) -> Service:
     shipped = await app.build(host)
     settings, seatings = Settings.read(host.environment), Seatings()
     offers = Offers(seatings, settings.offer_lifetime)
-    plain = PlainHolds(host.database, seatings, offers, settings.hold_lifetime)
+    vouchers = VouchersClient(host.mesh)
+    plain = PlainHolds(host.database, seatings, offers, vouchers, settings.hold_lifetime)
     servicers = [
         (plain if isinstance(servicer, Holds) else servicer, add)
         for servicer, add in shipped.servicers
