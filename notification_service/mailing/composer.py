@@ -34,7 +34,7 @@ from notification_service.documents.proto import (
     ticket_facts,
 )
 from notification_service.mailing.domain import Undeliverable
-from notification_service.mailing.sources import Sources
+from notification_service.mailing.sources import Sources, Suits, always
 from notification_service.notifications.domain import Kind, Notification
 
 Write = Callable[[], Letter]
@@ -113,7 +113,7 @@ class Composer:
         return lambda: order_cancelled.write(event_facts(event), order_facts(order))
 
     async def _event_cancelled(self, about: Notification) -> Write:
-        event, order = await self._bought(about)
+        event, order = await self._bought(about, _is_cancelled)
         _check_cancelled(order)
         return lambda: event_cancelled.write(event_facts(event), order_facts(order))
 
@@ -135,8 +135,8 @@ class Composer:
 
     async def _event_changed(self, about: Notification) -> Write:
         version = int(about.details.get("event_version", "0"))
-        event, order = await self._bought(about, version)
-        if event.state == event_pb2.EVENT_STATE_CANCELLED:
+        event, order = await self._bought(about, lambda known: known.version >= version)
+        if _is_cancelled(event):
             raise Undeliverable("The event was cancelled since.")
         if order.state != order_pb2.ORDER_STATE_PAID:
             raise Undeliverable("The order has no valid tickets.")
@@ -177,11 +177,11 @@ class Composer:
         )
 
     async def _bought(
-        self, about: Notification, event_version: int = 0
+        self, about: Notification, suits: Suits = always
     ) -> tuple[event_pb2.Event, order_pb2.Order]:
         """The event and the order that a mail is about."""
         return await asyncio.gather(
-            self._sources.event(about.event_id, event_version),
+            self._sources.event(about.event_id, suits),
             self._sources.order(about.order_id),
         )
 
@@ -198,6 +198,10 @@ def _previously(details: Mapping[str, str]) -> Previously:
         starts_at=time("previous_starts_at"),
         ends_at=time("previous_ends_at"),
     )
+
+
+def _is_cancelled(event: event_pb2.Event) -> bool:
+    return event.state == event_pb2.EVENT_STATE_CANCELLED
 
 
 def _check_cancelled(order: order_pb2.Order) -> None:

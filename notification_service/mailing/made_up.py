@@ -79,7 +79,7 @@ class MadeUp:
             sent_at=None,
         )
 
-    async def event(self, _event_id: str, _at_least: int = 0) -> event_pb2.Event:
+    async def event(self, _event_id: str, _suits: object = None) -> event_pb2.Event:
         """See Sources."""
         return self._event
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,15 +12,26 @@ from tessera.ticket.v1 import event_pb2, hold_pb2, ticket_pb2, waitlist_entry_pb
 from notification_service.orders_client import OrdersClient
 from notification_service.tickets_client import TicketsClient
 
-EVENT_KEPT_S = 2.0  # many mails in a row are about one event
+# Many mails in a row are about one event. But not for long: a change is announced to who has
+# tickets by then, and who pays after that must read of the event as it is.
+EVENT_KEPT_S = 0.1
 _EVENTS_KEPT = 200
+
+
+Suits = Callable[[event_pb2.Event], bool]
+"""Whether what is known of an event is new enough."""
+
+
+def always(_event: event_pb2.Event) -> bool:
+    """It is, however old."""
+    return True
 
 
 class Sources(Protocol):
     """What mails are made of. Each raises RemoteError where a service does not answer or know."""
 
-    async def event(self, event_id: str, at_least: int = 0) -> event_pb2.Event:
-        """An event in any state, of `at_least` this version, if there is one by now."""
+    async def event(self, event_id: str, suits: Suits = always) -> event_pb2.Event:
+        """An event in any state, and one that `suits` if it does by now."""
 
     async def order(self, order_id: str) -> order_pb2.Order:
         """An order in any state."""
@@ -60,13 +71,13 @@ class Services:
         self._ask = tickets.event
         self._events: dict[str, _Kept] = {}
 
-    async def event(self, event_id: str, at_least: int = 0) -> event_pb2.Event:
+    async def event(self, event_id: str, suits: Suits = always) -> event_pb2.Event:
         """See Sources."""
         kept = self._events.get(event_id)
         if kept is None or kept.until < time.monotonic():
             return await self._fresh(event_id)
         event = await asyncio.shield(kept.asked)
-        return event if event.version >= at_least else await self._fresh(event_id)
+        return event if suits(event) else await self._fresh(event_id)
 
     async def _fresh(self, event_id: str) -> event_pb2.Event:
         if len(self._events) >= _EVENTS_KEPT:

@@ -276,6 +276,25 @@ async def test_a_cancelled_event_says_that_the_money_is_on_its_way(office: PostO
     assert calendar_event(mail)["SEQUENCE"] == 4
 
 
+async def test_a_cancelled_event_is_newer_than_what_a_mail_just_said_of_it(
+    office: PostOffice,
+) -> None:
+    sold, other = sale(), office.sales.add(sale())
+    other.event.CopyFrom(sold.event)
+    office.sales.add(sold)
+    receipt = messages_pb2.PaymentSucceeded(
+        order_id=other.order.id, event_id=sold.event.id, organizer_id="org_1"
+    )
+    await office.announce(receipt)
+    await office.sent(other)
+    ended(sold, order_pb2.ORDER_STATE_CANCELLED, "EVENT_CANCELLED")
+    sold.event.state, sold.event.version = event_pb2.EVENT_STATE_CANCELLED, 2
+    await office.announce(messages_pb2.OrderCancelled(**ids(sold), reason="EVENT_CANCELLED"))
+    await office.sent(sold, "EVENT_CANCELLED")
+
+    assert [calendar_event(mail)["SEQUENCE"] for mail in office.mails()] == [1, 2]
+
+
 async def test_a_given_ticket_goes_to_who_has_it_now_and_alone(office: PostOffice) -> None:
     sold = office.sales.add(sale(count=2))
     successor = ticket_pb2.Ticket()
