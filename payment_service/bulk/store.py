@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, exists, func, insert, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from kit.database import Transaction, signal
 from payment_service.bulk.domain import Operation, OperationKind, OperationState, Progress
@@ -117,7 +118,7 @@ async def progress(tx: Transaction, found: Sequence[Operation]) -> list[Progress
                 disputes.c.state == DisputeState.LOST,
             ),
         )
-        .distinct(refunds.c.operation_id, refunds.c.order_id)
+        .ext(distinct_on(refunds.c.operation_id, refunds.c.order_id))
         .outerjoin(payments, payments.c.id == refunds.c.payment_id)
         .where(refunds.c.operation_id.in_([operation.id for operation in found]))
         .order_by(refunds.c.operation_id, refunds.c.order_id, refunds.c.id.desc())
@@ -139,7 +140,7 @@ async def failed_order_ids(
     """Those of the orders whose latest refund for an operation has failed."""
     latest = (
         select(refunds.c.order_id, refunds.c.state)
-        .distinct(refunds.c.order_id)
+        .ext(distinct_on(refunds.c.order_id))
         .where(refunds.c.operation_id == operation_id, refunds.c.order_id.in_(order_ids))
         .order_by(refunds.c.order_id, refunds.c.id.desc())
     ).subquery("latest")

@@ -24,9 +24,9 @@ from payment_service.refunds import operations, store
 from payment_service.refunds.operations import Wish
 from payment_service.refunds.rpc import refund_proto
 from payment_service.tickets_client import TicketsClient
+from tests.integration.payment_service.dying import Fate, Killed, MortalDatabase, mortal
 from tests.integration.payment_service.installation import installed
 from tests.integration.payment_service.support import Shop, open_shop
-from tests.integration.payment_service.test_crashes import Fate, Killed, MortalDatabase, mortal
 from tests.integration.payment_service.till import at_stripe, booked, books, paid, valid
 from tests.support.invariants import assert_invariants, broken_money
 
