@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Self
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from kit import delivery, worker
 from kit import embedded_store as store
+from kit.batching import Batcher
 from kit.broker import BrokerUnavailable, Handler, Message, Queue, Unroutable
 from kit.database import Database, Transaction, ensure_database
 from kit.errors import Unavailable
@@ -26,6 +27,8 @@ POLL_S = 5
 
 _TIMEOUT_S = 5
 _PAUSE_S = 1  # before an outcome that could not be recorded is tried again
+_SETTLED_AT_ONCE = 100
+_MOST_WAITING = 10_000  # more than all consumers of a process handle at once
 _LEAST_PAUSE_S = 0.05  # while another process is just taking what is due
 
 _DRIVER_FAILURES = (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -44,6 +47,9 @@ class EmbeddedBroker:
         self._opening = asyncio.Lock()
         self._consumers: list[_Consumer] = []
         self._consuming: set[asyncio.Task[None]] = set()
+        self._settling: Batcher[int, tuple[int, delivery.Failure | None], None] = Batcher(
+            self._settle, max_batch=_SETTLED_AT_ONCE, max_waiting=_MOST_WAITING
+        )
 
     async def publish(self, message: Message) -> None:
         """See Broker."""
@@ -135,6 +141,8 @@ class EmbeddedBroker:
             task = asyncio.create_task(self._handle(consumer, session, row))
             consumer.handling.add(task)
             task.add_done_callback(consumer.handled)
+        if len(rows) == free and len(consumer.handling) < queue.concurrency:
+            consumer.wake.set()  # there may be more, and there is room by now
         return (
             self._poll_s if due_in_s is None else _between(_LEAST_PAUSE_S, due_in_s, self._poll_s)
         )
@@ -152,14 +160,26 @@ class EmbeddedBroker:
         failure = await delivery.deliver(consumer.queue, consumer.handler, message, row.failures)
         while True:
             try:
-                async with self._transaction() as tx:
-                    await store.settle(tx, row.position, session.owner, failure)
-            except BrokerUnavailable:
+                await self._settling.submit(session.owner, (row.position, failure))
+            except Unavailable:
                 if session.lost.is_set():
                     return  # the claim is void; the message comes again
                 await asyncio.sleep(_PAUSE_S)
             else:
+                if failure is not None:
+                    consumer.wake.set()  # it may be due before the next poll
                 return
+
+    async def _settle(
+        self, owner: int, handled: Sequence[tuple[int, delivery.Failure | None]]
+    ) -> Sequence[None]:
+        """Record what became of messages: of all that were handled while the last ones were."""
+        async with self._transaction() as tx:
+            await store.remove(tx, [position for position, each in handled if not each], owner)
+            for position, failure in handled:
+                if failure:
+                    await store.set_aside(tx, position, owner, failure)
+        return [None] * len(handled)
 
 
 class _Consumer:
@@ -174,8 +194,10 @@ class _Consumer:
         self.handling: set[asyncio.Task[None]] = set()
 
     def handled(self, task: "asyncio.Task[None]") -> None:
+        is_full = len(self.handling) == self.queue.concurrency
         self.handling.discard(task)
-        self.wake.set()
+        if is_full:  # otherwise there was room before, and nothing to fill it
+            self.wake.set()
 
 
 class _Session:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    cast,
     delete,
     extract,
     false,
@@ -25,7 +26,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from kit.broker import Message, Queue
 from kit.database import Transaction, new_metadata
@@ -128,16 +129,20 @@ async def count_dead(tx: Transaction, queue: Queue) -> int:
     return int((await tx.execute(dead)).scalar_one())
 
 
-async def settle(tx: Transaction, position: int, owner: int, failure: Failure | None) -> None:
-    """Delete a handled message, or let it wait or rest; unless the claim has become another's."""
-    claimed = and_(_columns.position == position, _columns.claimed_by == owner)
-    if failure is None:
-        await tx.execute(delete(messages).where(claimed))
-        return
+async def remove(tx: Transaction, positions: Sequence[int], owner: int) -> None:
+    """Delete handled messages, less those whose claim has become another's."""
+    if positions:
+        given = func.any(cast(list(positions), ARRAY(BigInteger)))
+        mine = and_(_columns.position == given, _columns.claimed_by == owner)
+        await tx.execute(delete(messages).where(mine))
+
+
+async def set_aside(tx: Transaction, position: int, owner: int, failure: Failure) -> None:
+    """Let a message that failed wait or rest, unless its claim has become another's."""
     delay = timedelta(seconds=failure.retry_in_s or 0)
     await tx.execute(
         update(messages)
-        .where(claimed)
+        .where(_columns.position == position, _columns.claimed_by == owner)
         .values(
             claimed_by=None,
             failures=_columns.failures + 1,

@@ -1,6 +1,7 @@
 """What only the embedded broker can do wrong."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -64,6 +65,26 @@ async def test_news_needs_no_poll(bench: Bench, never_polling: EmbeddedBroker) -
         await bench.observer.publish(bench.message(number))
 
     assert await recorder.next_ids(3) == ["msg_0", "msg_1", "msg_2"]
+
+
+async def test_backlog_needs_no_poll(bench: Bench, never_polling: EmbeddedBroker) -> None:
+    queue = bench.queue(concurrency=4)
+    await never_polling.consume(queue, first := Recorder())
+    await bench.observer.publish(bench.message())
+    await first.next()
+    turns = random.Random(4)
+
+    async def take_a_while(_message: Message) -> None:
+        await asyncio.sleep(turns.choice((0, 0, 0.001, 0.003, 0.01)))
+
+    other = EmbeddedBroker(service_url(bench.database_url, "broker"), poll_s=3600)
+    await never_polling.close()
+    for number in range(100):
+        await bench.observer.publish(bench.message(number))
+    await other.consume(queue, recorder := Recorder(take_a_while))
+
+    assert sorted(await recorder.next_ids(100)) == sorted(f"msg_{n}" for n in range(100))
+    await other.close()
 
 
 async def test_retry_needs_no_poll(bench: Bench, never_polling: EmbeddedBroker) -> None:
