@@ -10,9 +10,8 @@ from payment_service.vouchers import redemptions
 
 
 async def expire(tx: Transaction, order: Order) -> None:
-    """A locked order was not paid in time."""
-    await store.move_order(tx, order, OrderState.EXPIRED)
-    await _let_go(tx, order)
+    """A locked order was not paid in time; whoever settles it goes on with its payments."""
+    await _end(tx, order, OrderState.EXPIRED)
     await outbox.add(
         tx,
         messages_pb2.OrderExpired(
@@ -25,14 +24,17 @@ async def expire(tx: Transaction, order: Order) -> None:
 
 
 async def cancel(tx: Transaction, order: Order, reason: str) -> None:
-    """A locked order that waits for its payment is given up by who it belongs to."""
-    await store.move_order(tx, order, OrderState.CANCELLED, cancel_reason=reason)
-    await _let_go(tx, order)
+    """A locked order that waits for its payment is given up: its payments are voided at once."""
+    await _end(tx, order, OrderState.CANCELLED, reason)
+    await store.make_due(tx, order.id)
 
 
 async def fail(tx: Transaction, order: Order, reason: str) -> None:
-    """There are no tickets for a locked order whose payment went through: its customer is told."""
-    await cancel(tx, order, reason)
+    """There are no tickets for a locked order whose payment went through: its customer is told.
+
+    Whoever settles it goes on with its payments.
+    """
+    await _end(tx, order, OrderState.CANCELLED, reason)
     await outbox.add(
         tx,
         messages_pb2.OrderCancelled(
@@ -44,8 +46,7 @@ async def fail(tx: Transaction, order: Order, reason: str) -> None:
     )
 
 
-async def _let_go(tx: Transaction, order: Order) -> None:
-    """Others may use its voucher, and its payments are voided as soon as this is committed."""
+async def _end(tx: Transaction, order: Order, state: OrderState, reason: str = "") -> None:
+    await store.move_order(tx, order, state, cancel_reason=reason)
     if order.voucher_id is not None:
         await redemptions.give_back(tx, order.id)
-    await store.make_due(tx, order.id)

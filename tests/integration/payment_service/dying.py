@@ -1,10 +1,11 @@
 """Processes that die between any two of their steps, as `kill -9` has them."""
 
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
+from sqlalchemy import Executable, Row
 from sqlalchemy.engine import URL
 
 from kit.database import Database, Transaction
@@ -44,6 +45,13 @@ class MortalDatabase(Database):
         async with super().begin() as tx:
             yield tx
         self._fate.step()
+
+    async def execute(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> Sequence[Row[Any]]:
+        rows = await super().execute(statement, values)
+        self._fate.step()
+        return rows
 
 
 class _Mortal:

@@ -1,7 +1,6 @@
 """A process that dies between any two steps of a sale: the sale completes, or nobody is charged."""
 
 import asyncio
-import inspect
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,111 +8,108 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import pytest
 from sqlalchemy.engine import URL
-from tessera.payment.v1 import order_pb2
+from tessera.payment.v1 import order_pb2, order_service_pb2
 
 from deploy.local.postgres import EmbeddedPostgres
-from kit.database import Database, Transaction, ensure_database, service_url
+from kit import auth
+from kit.auth import Caller
+from kit.database import Database, ensure_database, service_url
+from kit.idempotency import Once
 from kit.migrations import upgrade
 from kit.service import ROOT
 from payment_service.orders import operations as orders
 from payment_service.orders import store
-from payment_service.orders.domain import Customer
-from payment_service.orders.operations import OpenOrder, OrderRequest
+from payment_service.orders.domain import Customer, Order
+from payment_service.orders.operations import OrderRequest
+from payment_service.orders.proto import payment_proto
+from payment_service.orders.store import LEASE, Claim
 from payment_service.payments import operations as payments
+from payment_service.payments.domain import Payment, shown
+from payment_service.payments.operations import Preparer
 from payment_service.payments.provider import PaymentProvider
+from payment_service.payments.store import Sale
 from payment_service.payments.stripe_api import StripeProvider
+from payment_service.refunds import operations as refunds
+from payment_service.refunds import store as refund_store
+from payment_service.settling import operations as settling
+from payment_service.settling.operations import Means
 from payment_service.tickets_client import TicketsClient
+from tests.integration.payment_service.dying import Fate, Killed, MortalDatabase, mortal
 from tests.integration.payment_service.installation import installed
-from tests.integration.payment_service.support import (
-    Announced,
-    Shop,
-    signature,
-)
+from tests.integration.payment_service.support import Announced, Shop, signature
 from tests.support.invariants import assert_invariants, broken_money, unsettled
 
 Thing = TypeVar("Thing")
-MAX_STEPS = 60
+MAX_STEPS = 80
 CUSTOMER = Customer("grace@customer.example", "Grace Hopper", "")
+VOUCHER = """
+    INSERT INTO vouchers (id, organizer_id, code, percentage_ppm, max_redemptions)
+    VALUES (:id, :organizer_id, 'HALF', 500000, 1)
+"""
 
 
-class Killed(BaseException):
-    """SIGKILL: nothing in the process gets to react."""
+class Started:
+    """What a webhook had this process start with."""
 
+    has_room = True
 
-class Fate:
-    """Ends a process at its n-th step: before or after a call, or after a commit."""
+    def __init__(self) -> None:
+        self.found: list[tuple[Claim, Sale | None]] = []
 
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-
-    @property
-    def is_fulfilled(self) -> bool:
-        return self._left <= 0
-
-    def step(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            raise Killed
-
-
-class MortalDatabase(Database):
-    def __init__(self, url: URL, fate: Fate) -> None:
-        super().__init__(url, pool_size=2)
-        self._fate = fate
-
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Transaction]:
-        async with super().begin() as tx:
-            yield tx
-        self._fate.step()
-
-
-class _Mortal:
-    def __init__(self, inner: Any, fate: Fate) -> None:
-        self._inner = inner
-        self._fate = fate
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._inner, name)
-        if not inspect.iscoroutinefunction(attribute):
-            return attribute
-
-        async def call(*args: Any) -> Any:
-            self._fate.step()
-            answer = await attribute(*args)
-            self._fate.step()
-            return answer
-
-        return call
-
-
-def mortal(inner: Thing, fate: Fate) -> Thing:
-    """The same, in a process that may die around each of its calls."""
-    return cast(Thing, _Mortal(inner, fate))
+    def start(self, claim: Claim, sale: Sale | None = None) -> None:
+        self.found.append((claim, sale))
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
     """What a process of payment_service has at hand."""
 
-    database: Database
-    provider: PaymentProvider
-    tickets: TicketsClient
+    means: Means
 
-    async def create(self, request: OrderRequest) -> OpenOrder:
-        return await orders.create_order(self.database, self.provider, self.tickets, request)
+    @classmethod
+    def of(cls, database: Database, provider: PaymentProvider, tickets: TicketsClient) -> "Process":
+        return cls(Means(database, provider, tickets, Preparer(database, provider)))
+
+    async def create(self, request: OrderRequest) -> Sale:
+        return await orders.create_order(self.means, request)
+
+    async def attempt(self, order_id: str) -> tuple[Order, Payment]:
+        auth.set_current(Caller("gateway", order_id=order_id))
+        request = order_service_pb2.CreatePaymentRequest(
+            order_id=order_id, idempotency_key="the same key"
+        )
+        return await payments.create_payment(
+            self.means.database,
+            self.means.preparer,
+            auth.current(),
+            order_id,
+            Once(request, payment_proto),
+        )
 
     async def hear(self, payload: bytes, signed: str) -> None:
-        await payments.receive_webhook(self.database, self.provider, payload, signed)
+        started = Started()
+        await payments.receive_webhook(
+            self.means.database, self.means.provider, payload, signed, started
+        )
+        for claim, sale in started.found:
+            await settling.settle_claimed(self.means, claim, sale)
 
     async def settle(self, order_id: str) -> None:
-        async with self.database.begin() as tx:
-            claim = await store.claim_order(tx, order_id, payments.LEASE)
-        await payments.settle_claimed(self.database, self.provider, self.tickets, claim)
+        """As when a lease has run out."""
+        async with self.means.database.begin() as tx:
+            claim = await store.claim_order(tx, order_id, LEASE)
+        await settling.settle_claimed(self.means, claim)
+
+    async def refund(self) -> None:
+        means = self.means
+        async with means.database.begin() as tx:
+            claims = await refund_store.claim_due(tx, 10, LEASE)
+        for claim in claims:
+            await refunds.refund_claimed(means.database, means.provider, means.tickets, claim)
 
 
 class Life:
@@ -121,8 +117,11 @@ class Life:
 
     def __init__(self, process: Process, url: URL, fate: Fate) -> None:
         self._next = process
-        self._mortal = Process(
-            MortalDatabase(url, fate), mortal(process.provider, fate), mortal(process.tickets, fate)
+        self._database = MortalDatabase(url, fate)
+        self._mortal = Process.of(
+            self._database,
+            mortal(process.means.provider, fate),
+            mortal(process.means.tickets, fate),
         )
 
     async def ask(self, act: Callable[[Process], Awaitable[Thing]]) -> Thing:
@@ -132,7 +131,7 @@ class Life:
             return await act(self._next)
 
     async def close(self) -> None:
-        await self._mortal.database.close()
+        await self._database.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +147,12 @@ class Stage:
         life = Life(self.process, url, fate)
         yield life
         await life.close()
+
+    async def order(self, order_id: str) -> Order:
+        async with self.process.means.database.begin() as tx:
+            found = await store.get_order(tx, order_id)
+        assert found is not None
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -165,66 +170,103 @@ async def stage(
             keys.secret_key, keys.publishable_key, keys.webhook_secret, sandbox.url
         )
         tickets = TicketsClient(installation.mesh("payment_service"))
-        process = Process(installation.database("payment"), provider, tickets)
+        process = Process.of(installation.database("payment"), provider, tickets)
         yield Stage(Shop(installation, Announced()), process)
+        await process.means.preparer.stop()
         await provider.close()
 
 
-async def sale(stage: Stage, life: Life, *, price: str, charged: bool, sold_out: bool) -> str:
-    """One order from its creation to its end; answers the state it ended in."""
-    shop = stage.shop
-    event = await shop.event(price=price, stock=1)
+@dataclass(frozen=True, slots=True)
+class Story:
+    """How a sale goes."""
+
+    end: str
+    price: str = "50.00"
+    charged: bool = False  # by methods that cannot be authorised first
+    sold_out: bool = False
+    voucher: bool = False
+    attempts: int = 1  # all of which the customer pays
+    lapses: bool = False  # before anybody hears of the authorisation
+
+
+async def sale(stage: Stage, life: Life, story: Story) -> Order:
+    """One order from its creation to its end."""
+    shop = Shop(stage.shop.installation, stage.shop.announced)
+    event = await shop.event(price=story.price, stock=1)
     held = await shop.hold(event)
-    request = OrderRequest(held.id, CUSTOMER, None, b"the same request")
+    if story.voucher:
+        await shop.installation.execute(
+            "payment", VOUCHER, id=f"vch_{held.id}", organizer_id=shop.organizer_id
+        )
+    request = OrderRequest(
+        held.id, CUSTOMER, None, b"the same request", "HALF" if story.voucher else ""
+    )
     opened = await life.ask(partial(Process.create, request=request))
-    order = opened_order(shop, opened)
-    if opened.payment:
-        if charged:
+    tries = [to_pay(shop, opened.order, shown(opened.payments, None))]
+    for _ in range(story.attempts - 1):
+        more = await life.ask(partial(Process.attempt, order_id=opened.order.id))
+        tries.append(to_pay(shop, *more))
+    if story.price != "0.00":
+        await pay(shop, tries, story)
+    if story.sold_out:
+        await shop.give_to_others(tries[0], event)
+    for order in tries:
+        for report in await shop.events(order):
+            payload = json.dumps(report).encode()
+            signed = signature(payload, shop.sandbox.keys.webhook_secret)
+            await life.ask(partial(Process.hear, payload=payload, signed=signed))
+    if story.lapses:
+        overdue = "UPDATE orders SET expires_at = now() WHERE id = :id"
+        await shop.installation.execute("payment", overdue, id=opened.order.id)
+    await life.ask(partial(Process.settle, order_id=opened.order.id))
+    await stage.process.refund()
+    return await stage.order(opened.order.id)
+
+
+async def pay(shop: Shop, tries: list[order_pb2.Order], story: Story) -> None:
+    for order in tries:
+        if story.charged:
             await shop.charges_at_once(order)
         assert (await shop.pay(order)).status_code == 200
-    if sold_out:
-        await shop.give_to_others(order, event)
-    for report in await shop.events(order):
-        payload = json.dumps(report).encode()
-        signed = signature(payload, shop.sandbox.keys.webhook_secret)
-        hear = partial(Process.hear, payload=payload, signed=signed)
-        await life.ask(hear)
-    await life.ask(partial(Process.settle, order_id=order.id))
-    async with stage.process.database.begin() as tx:
-        ended = await store.get_order(tx, order.id)
-    assert ended is not None
-    return ended.state
+        if story.lapses:
+            intent = order.payment.client_secret.partition("_secret_")[0]
+            await shop.sandbox.ask(f"/payment_intents/{intent}/lapse")
 
 
-def opened_order(shop: Shop, opened: OpenOrder) -> order_pb2.Order:
+def to_pay(shop: Shop, ordered: Order, payment: Payment | None) -> order_pb2.Order:
     """What the customer's browser needs to pay."""
-    order = order_pb2.Order(id=opened.order.id, hold_id=opened.order.hold_id)
-    if opened.payment:
-        order.payment.client_secret = opened.payment.client_secret
+    order = order_pb2.Order(id=ordered.id, hold_id=ordered.hold_id)
+    if payment:
+        order.payment.client_secret = payment.client_secret
         order.payment.publishable_key = shop.sandbox.keys.publishable_key
         order.payment.api_base = shop.sandbox.url
     return order
 
 
 @pytest.mark.parametrize(
-    ("price", "charged", "sold_out", "end"),
+    "story",
     [
-        pytest.param("50.00", False, False, "PAID", id="paid"),
-        pytest.param("50.00", True, False, "PAID", id="charged-at-once"),
-        pytest.param("50.00", False, True, "CANCELLED", id="sold-out"),
-        pytest.param("50.00", True, True, "CANCELLED", id="charged-at-once-and-sold-out"),
-        pytest.param("0.00", False, False, "PAID", id="free"),
+        pytest.param(Story("PAID"), id="paid"),
+        pytest.param(Story("PAID", charged=True), id="charged-at-once"),
+        pytest.param(Story("CANCELLED", sold_out=True), id="sold-out"),
+        pytest.param(
+            Story("CANCELLED", sold_out=True, charged=True), id="charged-at-once-and-sold-out"
+        ),
+        pytest.param(Story("PAID", price="0.00"), id="free"),
+        pytest.param(Story("PAID", voucher=True), id="with-a-voucher"),
+        pytest.param(Story("CANCELLED", voucher=True, sold_out=True), id="voucher-and-sold-out"),
+        pytest.param(Story("PAID", attempts=2), id="authorised-twice"),
+        pytest.param(Story("PAID", attempts=2, charged=True), id="charged-twice"),
+        pytest.param(Story("EXPIRED", lapses=True), id="lapsed"),
     ],
 )
-async def test_process_may_die_at_any_step_of_a_sale(
-    stage: Stage, price: str, charged: bool, sold_out: bool, end: str
-) -> None:
+async def test_process_may_die_at_any_step_of_a_sale(stage: Stage, story: Story) -> None:
     """Each life dies one step later than the one before, until one lives to the end."""
     for steps in range(1, MAX_STEPS):
         fate = Fate(steps)
         async with stage.life(fate) as life:
-            ended = await sale(stage, life, price=price, charged=charged, sold_out=sold_out)
-        assert ended == end, f"died at step {steps}"
+            ended = await sale(stage, life, story)
+        assert ended.state == story.end, f"died at step {steps}"
         if not fate.is_fulfilled:
             break
     else:
@@ -234,7 +276,7 @@ async def test_process_may_die_at_any_step_of_a_sale(
     await assert_invariants(url)
     assert await broken_money(url, sandbox.url, sandbox.keys.secret_key) == []
     paid = "SELECT count(*) AS paid FROM orders WHERE state = 'PAID'"
-    announced = "SELECT count(*) AS announced FROM outbox"
+    announced = "SELECT count(*) AS n FROM outbox WHERE routing_key = 'payment.succeeded'"
     ((orders_paid,),) = await stage.shop.installation.execute("payment", paid)
     ((messages,),) = await stage.shop.installation.execute("payment", announced)
     assert messages == orders_paid
@@ -250,18 +292,18 @@ async def test_processes_that_settle_the_same_order_at_once_do_it_once(
     held = await shop.hold(event, 2)
     request = OrderRequest(held.id, CUSTOMER, None, b"the same request")
     opened = await asyncio.gather(*(process.create(request) for _ in range(5)))
-    (order,) = {found.order.id: opened_order(shop, found) for found in opened}.values()
-    if opened[0].payment:
+    payment = shown(opened[0].payments, None)
+    assert len({found.order.id for found in opened}) == 1
+    order = to_pay(shop, opened[0].order, payment)
+    if payment:
         await shop.pay(order)
         payload = json.dumps((await shop.events(order))[-1]).encode()
         signed = signature(payload, shop.sandbox.keys.webhook_secret)
-        await process.hear(payload, signed)
+        means = process.means
+        await payments.receive_webhook(means.database, means.provider, payload, signed)
     await asyncio.gather(*(process.settle(order.id) for _ in range(5)))
     await process.settle(order.id)
-    async with process.database.begin() as tx:
-        ended = await store.get_order(tx, order.id)
-    assert ended is not None
-    assert ended.state == "PAID"
+    assert (await stage.order(order.id)).state == "PAID"
     assert len(await shop.issued(order)) == 2
     found = "SELECT 1 FROM outbox WHERE convert_from(body, 'UTF8') LIKE :about"
     announced = await shop.installation.execute("payment", found, about=f"%{order.id}%")
