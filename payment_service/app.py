@@ -77,6 +77,7 @@ async def build(host: Host) -> Service:
     means = Means(database, provider, tickets, preparer)
     settler = Settler(means)
     refunder = Refunder(database, provider, tickets)
+    mass_refunder = Refunder(database, provider, tickets, of_operations=True)
     follower = Follower(database, tickets)
     reconciler = Reconciler(database, provider, settings.reconciliation_patience_s)
 
@@ -100,6 +101,7 @@ async def build(host: Host) -> Service:
         await preparer.stop()
         await settler.stop()
         await refunder.stop()
+        await mass_refunder.stop()
         await follower.stop()
         await broker.close()
         await pacer.close()
@@ -146,6 +148,7 @@ async def build(host: Host) -> Service:
         workers={
             "settle": settler.settle_due,
             "refund": refunder.refund_due,
+            "refund_of_operations": mass_refunder.refund_due,
             "reconcile": reconciler.run_due,
             "follow": follower.follow_due,
             "operate": partial(carry_on, database),

@@ -43,7 +43,10 @@ TRANSITIONS: Mapping[OperationState, frozenset[OperationState]] = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation. All orders of the event up to the cursor were taken up."""
+    """One operation. All orders of the event up to the cursor were looked at.
+
+    The total is of those that were taken up; a few that could not be are skipped.
+    """
 
     id: str
     kind: OperationKind
@@ -81,8 +84,12 @@ class Progress:
         return self.refused + len(self.operation.skipped)
 
     @property
+    def total(self) -> int:
+        return self.operation.total + len(self.operation.skipped)
+
+    @property
     def done(self) -> int:
-        return max(self.operation.total - self.under_way - self.failed, 0)
+        return max(self.total - self.under_way - self.failed, 0)
 
 
 def state_of(progress: Progress) -> OperationState:

@@ -25,8 +25,8 @@ from payment_service.bulk.store import Claim
 from payment_service.orders import ending
 from payment_service.orders import store as orders
 from payment_service.orders.domain import ForbiddenTransition, OrderState
-from payment_service.payments import store as payments
 from payment_service.refunds import opening
+from payment_service.refunds import store as refunds
 from payment_service.refunds.domain import NothingToRefund, RefundOrigin
 
 PAGE = 100
@@ -204,16 +204,22 @@ async def _call_off(tx: Transaction, operation: Operation, order_id: str, *, aga
     if order.state is OrderState.PENDING:
         await ending.cancel(tx, order, "EVENT_CANCELLED")  # what is being paid for it goes back
         return 1
-    payment = await payments.lock_payment(tx, order.payment_id) if order.payment_id else None
-    origin = RefundOrigin.EVENT_CANCELLED
+    if order.payment_id:
+        await refunds.get_left(tx, order.payment_id)
     if order.state is OrderState.PAID:
-        await opening.cancel_paid_order(
-            tx, order, payment, origin=origin, operation_id=operation.id
+        await opening.cancel_locked(
+            tx,
+            order,
+            order.payment_id,
+            origin=RefundOrigin.EVENT_CANCELLED,
+            operation_id=operation.id,
         )
         return 1
-    if again and payment:
+    if again:
         with suppress(NothingToRefund):  # somebody else saw to it
-            await opening.refund_rest(tx, order, payment, origin=origin, operation_id=operation.id)
+            await opening.refund_rest(
+                tx, order, origin=RefundOrigin.EVENT_CANCELLED, operation_id=operation.id
+            )
     return 0
 
 

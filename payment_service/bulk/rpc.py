@@ -60,7 +60,7 @@ def operation_proto(progress: Progress) -> operation_pb2.Operation:
         kind=operation_pb2.OperationKind.Value(f"OPERATION_KIND_{operation.kind}"),
         state=operation_pb2.OperationState.Value(f"OPERATION_STATE_{operation.state}"),
         event_id=operation.event_id,
-        total=operation.total,
+        total=progress.total,
         done=progress.done,
         failed=progress.failed,
         created_at=to_timestamp(operation.created_at),

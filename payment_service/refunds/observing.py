@@ -83,7 +83,7 @@ async def _known(tx: Transaction, payment_id: str, report: RefundReport) -> Refu
 def _adopted(order: Order, payment: Payment, report: RefundReport) -> Refund:
     """A refund that was made without us, as if it had been about to be made by us."""
     minor = report.amount_minor
-    is_kept = order.payment_id in (None, payment.id)
+    is_kept = order.may_keep(payment.id)
     return Refund(
         id=new_id("ref"),
         order_id=order.id,

@@ -3,6 +3,8 @@
 Orders are locked before payments, by everyone; the functions here lock both, again if need be.
 """
 
+from collections.abc import Sequence
+
 from tessera.payment.v1 import messages_pb2
 
 from kit import outbox
@@ -17,6 +19,8 @@ from payment_service.payments.domain import Payment
 from payment_service.refunds import domain, store
 from payment_service.refunds.domain import Plan, Refund, RefundOrigin, RefundState
 from payment_service.vouchers import redemptions
+
+EVENT_CANCELLED = RefundOrigin.EVENT_CANCELLED
 
 
 async def return_charge(tx: Transaction, order: Order, payment: Payment) -> Refund | None:
@@ -53,48 +57,63 @@ async def cancel_paid_order(
     locked = await _lock(tx, order.id)
     if locked.state is not OrderState.PAID:
         return None
-    known = await store.list_refunds(tx, order.id)
-    valid = valid_numbers(locked, known)
-    stand: domain.Position = {}
-    if payment is not None:
-        await store.get_left(tx, payment.id)
-        if origin is not RefundOrigin.EVENT_CANCELLED and await disputes.disputed_as(
-            tx, payment.id
-        ):
+    payment_id = payment.id if payment else None
+    if payment_id is not None:
+        await store.get_left(tx, payment_id)
+        if await disputes.disputed_as(tx, payment_id) and origin is not EVENT_CANCELLED:
             raise domain.OrderDisputed
-        stand = kept_position(locked, payment.id, known)
+    return await cancel_locked(
+        tx,
+        locked,
+        payment_id,
+        origin=origin,
+        fee_minor=fee_minor,
+        operation_id=operation_id,
+        reason=reason,
+    )
+
+
+async def cancel_locked(
+    tx: Transaction,
+    order: Order,
+    payment_id: str | None,
+    *,
+    origin: RefundOrigin,
+    fee_minor: int = 0,
+    operation_id: str | None = None,
+    reason: str = "",
+) -> Refund:
+    """The same, of an order that is paid and locked, with the payment that it keeps."""
+    known = await store.list_refunds(tx, order.id)
+    stand = kept_position(order, payment_id, known) if payment_id else {}
+    valid = valid_numbers(order, known)
     plan = domain.plan_all(order.currency_code, stand, valid, fee_minor=fee_minor)
     return await open_refund(
         tx,
-        locked,
-        payment.id if payment else None,
+        order,
+        payment_id,
         plan,
         origin,
+        known=known,
         operation_id=operation_id,
         reason=reason,
     )
 
 
 async def refund_rest(
-    tx: Transaction,
-    order: Order,
-    payment: Payment,
-    *,
-    origin: RefundOrigin,
-    operation_id: str | None = None,
+    tx: Transaction, order: Order, *, origin: RefundOrigin, operation_id: str | None = None
 ) -> Refund:
-    """Try again to give back what is left of the payment that a locked, cancelled order kept.
+    """Try again to give back what is left of what a cancelled order kept, both locked.
 
     Raises:
         NothingToRefund: all of it has gone back, or the customer's bank has it.
     """
-    await store.get_left(tx, payment.id)
-    if await disputes.disputed_as(tx, payment.id) is DisputeState.LOST:
+    payment_id = order.payment_id
+    if not payment_id or await disputes.disputed_as(tx, payment_id) is DisputeState.LOST:
         raise domain.NothingToRefund
     known = await store.list_refunds(tx, order.id)
-    stand = kept_position(order, payment.id, known)
-    plan = domain.plan_all(order.currency_code, stand, ())
-    return await open_refund(tx, order, payment.id, plan, origin, operation_id=operation_id)
+    plan = domain.plan_all(order.currency_code, kept_position(order, payment_id, known), ())
+    return await open_refund(tx, order, payment_id, plan, origin, operation_id=operation_id)
 
 
 async def open_refund(
@@ -104,13 +123,15 @@ async def open_refund(
     plan: Plan,
     origin: RefundOrigin,
     *,
+    known: Sequence[Refund] = (),
     operation_id: str | None = None,
     reason: str = "",
     keep_off_sale: bool = False,
 ) -> Refund:
     """Reserve and store what was planned for a locked order, whose payment is locked too.
 
-    The order is cancelled once none of its tickets is left.
+    The order is cancelled once none of its tickets is left, those gone that the `known` refunds
+    cancel.
     """
     refund = Refund(
         id=new_id("ref"),
@@ -130,10 +151,9 @@ async def open_refund(
     )
     if payment_id and plan.amount_minor:
         await store.reserve(tx, payment_id, plan.amount_minor)
-    known = await store.list_refunds(tx, order.id)
     await store.insert_refund(tx, refund)
     if order.state is OrderState.PAID and not valid_numbers(order, [*known, refund]):
-        is_called_off = origin is RefundOrigin.EVENT_CANCELLED
+        is_called_off = origin is EVENT_CANCELLED
         await cancel_order(tx, order, "EVENT_CANCELLED" if is_called_off else "CANCELLED")
     return refund
 
@@ -155,13 +175,15 @@ async def cancel_order(tx: Transaction, order: Order, reason: str) -> None:
     )
 
 
-def kept_position(order: Order, payment_id: str, known: list[Refund]) -> dict[tuple[str, str], int]:
+def kept_position(
+    order: Order, payment_id: str, known: Sequence[Refund]
+) -> dict[tuple[str, str], int]:
     """How the accounts of an order stand that keeps this payment."""
     charged = postings.charge_of_order(order, payment_id).entries
     return domain.position(charged, [each for each in known if each.payment_id == payment_id])
 
 
-def valid_numbers(order: Order, known: list[Refund]) -> set[int]:
+def valid_numbers(order: Order, known: Sequence[Refund]) -> set[int]:
     """The numbers of an order's tickets that no refund cancels."""
     if order.state is not OrderState.PAID:
         return set()

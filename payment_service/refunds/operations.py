@@ -29,7 +29,7 @@ from payment_service.refunds.store import Claim, Source
 from payment_service.tickets_client import TicketsClient
 
 LEASE = timedelta(seconds=60)  # a call to Stripe that waits its turn and times out; after a crash
-AT_ONCE = 16
+AT_ONCE = 8
 SHORTEST_SLEEP_S = 0.05
 LONGEST_SLEEP_S = 2.0
 LONGEST_DELAY_S = 60
@@ -71,13 +71,15 @@ async def create_refund(
     async with database.begin() as tx:
         await once.claim(tx)
         order = await _visible(tx, caller, wish.order_id, lock=True)
-        source, plan = await _plan(tx, order, wish, chosen)
+        known = await store.list_refunds(tx, order.id)
+        source, plan = await _plan(tx, order, known, wish, chosen)
         refund = await opening.open_refund(
             tx,
             order,
             source.payment_id if source else None,
             plan,
             RefundOrigin.ADMIN,
+            known=known,
             reason=wish.reason,
             keep_off_sale=wish.keep_off_sale,
         )
@@ -130,10 +132,13 @@ def choose(
 
 
 async def _plan(
-    tx: Transaction, order: Order, wish: Wish, chosen: Collection[int] | None
+    tx: Transaction,
+    order: Order,
+    known: Sequence[Refund],
+    wish: Wish,
+    chosen: Collection[int] | None,
 ) -> tuple[Source | None, Plan]:
     """What of which payment of a locked order the wish comes to."""
-    known = await store.list_refunds(tx, order.id)
     valid = opening.valid_numbers(order, known)
     source = _source(await store.lock_sources(tx, order.id, order.payment_id))
     if source is None and order.paid_at is None:
@@ -173,22 +178,34 @@ def _source(sources: Sequence[Source]) -> Source | None:
 
 
 class Refunder:
-    """Takes refunds up as they need it: some at once, so that a slow one delays no other."""
+    """Takes refunds up as they need it: some at once, so that a slow one delays no other.
+
+    The many refunds of background operations are for a refunder of their own: somebody who gets
+    their money back today must not stand in line behind thousands of them.
+    """
 
     def __init__(
-        self, database: Database, provider: PaymentProvider, tickets: TicketsClient
+        self,
+        database: Database,
+        provider: PaymentProvider,
+        tickets: TicketsClient,
+        *,
+        of_operations: bool = False,
     ) -> None:
         self._database = database
         self._provider = provider
         self._tickets = tickets
+        self._of_operations = of_operations
+        self._signal = store.DUE_OF_OPERATIONS if of_operations else store.DUE
         self._running: set[asyncio.Task[None]] = set()
 
     async def refund_due(self) -> None:
         """Start with the refunds that are due; then sleep until there may be more."""
         free = AT_ONCE - len(self._running)
         async with self._database.begin() as tx:
-            claims = await store.claim_due(tx, free, LEASE)
-            due_in_s = None if claims else await store.next_due_in_s(tx)
+            mine = self._of_operations
+            claims = await store.claim_due(tx, free, LEASE, of_operations=mine)
+            due_in_s = None if claims else await store.next_due_in_s(tx, of_operations=mine)
         for claim in claims:
             work = refund_claimed(self._database, self._provider, self._tickets, claim)
             task = asyncio.create_task(work, name=f"refund {claim.refund_id}")
@@ -198,7 +215,7 @@ class Refunder:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
         elif not claims:
             sleep_s = LONGEST_SLEEP_S if due_in_s is None else max(due_in_s, SHORTEST_SLEEP_S)
-            await self._database.wait(store.DUE, min(sleep_s, LONGEST_SLEEP_S))
+            await self._database.wait(self._signal, min(sleep_s, LONGEST_SLEEP_S))
 
     async def stop(self) -> None:
         """Let what has begun come to an end."""

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, func, insert, select, update
 
 from kit.database import Transaction, signal
 from payment_service.refunds.domain import Refund, RefundOrigin, RefundState, Share
 from payment_service.tables import payments, refunds
 
 DUE = "refunds"  # the signal that a refund needs attention
+DUE_OF_OPERATIONS = "refunds of operations"  # the same, of one that is one of many
 LOOK_AFTER = timedelta(hours=1)  # until Stripe is asked what no webhook told
 
 
@@ -39,7 +40,7 @@ async def insert_refund(tx: Transaction, refund: Refund, *, is_due: bool = True)
         )
     )
     if is_due:
-        signal(tx, DUE)
+        signal(tx, DUE_OF_OPERATIONS if refund.operation_id else DUE)
 
 
 async def reserve(tx: Transaction, payment_id: str, minor: int) -> None:
@@ -153,11 +154,13 @@ class Claim:
     until: datetime  # nobody else takes it up before; after a crash it comes up again then
 
 
-async def claim_due(tx: Transaction, limit: int, lease: timedelta) -> list[Claim]:
-    """Refunds that need attention, longest waiting first."""
+async def claim_due(
+    tx: Transaction, limit: int, lease: timedelta, *, of_operations: bool = False
+) -> list[Claim]:
+    """Refunds that need attention, longest waiting first: those of operations, or all others."""
     due = (
         select(refunds.c.id)
-        .where(refunds.c.next_attempt_at <= func.now())
+        .where(refunds.c.next_attempt_at <= func.now(), _is_of_operation(of_operations))
         .order_by(refunds.c.next_attempt_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -172,10 +175,10 @@ async def claim_due(tx: Transaction, limit: int, lease: timedelta) -> list[Claim
     return [Claim(*row) for row in await tx.execute(claimed)]
 
 
-async def next_due_in_s(tx: Transaction) -> float | None:
+async def next_due_in_s(tx: Transaction, *, of_operations: bool = False) -> float | None:
     """Seconds until a refund needs attention, by the database's clock; None: none does."""
     query = select(func.extract("epoch", func.min(refunds.c.next_attempt_at) - func.now()))
-    seconds = (await tx.execute(query)).scalar_one()
+    seconds = (await tx.execute(query.where(_is_of_operation(of_operations)))).scalar_one()
     return None if seconds is None else float(seconds)
 
 
@@ -194,6 +197,13 @@ async def wake(tx: Transaction, payment_id: str) -> None:
     waiting = (refunds.c.payment_id == payment_id, refunds.c.state == RefundState.CREATED)
     await tx.execute(update(refunds).where(*waiting).values(next_attempt_at=func.now()))
     signal(tx, DUE)
+    signal(tx, DUE_OF_OPERATIONS)
+
+
+def _is_of_operation(of_operations: bool) -> ColumnElement[bool]:
+    return (
+        refunds.c.operation_id.is_not(None) if of_operations else refunds.c.operation_id.is_(None)
+    )
 
 
 def _refund(row: Row[Any]) -> Refund:

@@ -31,7 +31,7 @@ def progress(
 
 def test_orders_that_are_neither_under_way_nor_failed_are_done() -> None:
     found = progress(total=10, under_way=3, refused=1, details={"skipped": ["ord_1", "ord_2"]})
-    assert (found.done, found.failed) == (4, 3)
+    assert (found.total, found.done, found.failed) == (12, 6, 3)
 
 
 @pytest.mark.parametrize(
