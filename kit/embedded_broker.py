@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from kit import delivery, worker
 from kit import embedded_store as store
-from kit.batching import Batcher
+from kit.batching import Batcher, TooManyWaiting
 from kit.broker import BrokerUnavailable, Handler, Message, Queue, Unroutable
 from kit.database import Database, Transaction, ensure_database
 from kit.errors import Unavailable
@@ -27,7 +27,7 @@ POLL_S = 5
 
 _TIMEOUT_S = 5
 _PAUSE_S = 1  # before an outcome that could not be recorded is tried again
-_SETTLED_AT_ONCE = 100
+_PUBLISHED_AT_ONCE = _SETTLED_AT_ONCE = 100
 _MOST_WAITING = 10_000  # more than all consumers of a process handle at once
 _LEAST_PAUSE_S = 0.05  # while another process is just taking what is due
 
@@ -47,16 +47,27 @@ class EmbeddedBroker:
         self._opening = asyncio.Lock()
         self._consumers: list[_Consumer] = []
         self._consuming: set[asyncio.Task[None]] = set()
+        self._publishing: Batcher[None, Message, None] = Batcher(
+            self._publish, max_batch=_PUBLISHED_AT_ONCE, max_waiting=_MOST_WAITING
+        )
         self._settling: Batcher[int, tuple[int, delivery.Failure | None], None] = Batcher(
             self._settle, max_batch=_SETTLED_AT_ONCE, max_waiting=_MOST_WAITING
         )
 
     async def publish(self, message: Message) -> None:
         """See Broker."""
+        try:
+            await self._publishing.submit(None, message)
+        except TooManyWaiting as error:
+            raise BrokerUnavailable from error
+
+    async def _publish(
+        self, _key: None, messages: Sequence[Message]
+    ) -> Sequence[Unroutable | None]:
+        """Store messages: all that came while the last ones were stored."""
         async with self._transaction() as tx:
-            queues = await store.add(tx, message)
-        if not queues:
-            raise Unroutable
+            stored = await store.add(tx, messages)
+        return [None if message.id in stored else Unroutable() for message in messages]
 
     async def consume(self, queue: Queue, handler: Handler) -> None:
         """See Broker."""

@@ -1,5 +1,6 @@
 """Every SQL statement of the embedded broker; each function takes the transaction first."""
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -21,7 +22,6 @@ from sqlalchemy import (
     extract,
     false,
     func,
-    literal,
     select,
     text,
     update,
@@ -79,20 +79,36 @@ async def bind(tx: Transaction, queue: Queue) -> None:
     await tx.execute(binding.on_conflict_do_nothing())
 
 
-async def add(tx: Transaction, message: Message) -> Sequence[str]:
-    """Put a copy into every queue bound to its routing key; answers those queues."""
-    copies = select(
-        _bindings.c.queue,
-        literal(message.id),
-        literal(message.routing_key),
-        literal(message.type),
-        literal(dict(message.headers), JSONB),
-        literal(message.body, LargeBinary),
-    ).where(_bindings.c.routing_key == message.routing_key)
-    names = ["queue", "message_id", "routing_key", "type", "headers", "body"]
-    stored = insert(messages).from_select(names, copies).returning(_columns.queue).cte("stored")
-    announced = select(stored.c.queue, func.pg_notify(NOTIFICATIONS, stored.c.queue))
-    return (await tx.execute(announced)).scalars().all()
+_ADD = text("""
+    WITH stored AS (
+        INSERT INTO messages (queue, message_id, routing_key, type, headers, body)
+        SELECT bindings.queue, given.id, given.key, given.type, CAST(given.headers AS jsonb),
+               given.body
+        FROM unnest(
+            CAST(:ids AS text[]), CAST(:keys AS text[]), CAST(:types AS text[]),
+            CAST(:headers AS text[]), CAST(:bodies AS bytea[])
+        ) WITH ORDINALITY AS given (id, key, type, headers, body, place)
+        JOIN bindings ON bindings.routing_key = given.key
+        ORDER BY given.place
+        RETURNING queue, message_id
+    ), told AS (
+        SELECT pg_notify(:channel, queue) FROM (SELECT DISTINCT queue FROM stored) AS queues
+    )
+    SELECT message_id, (SELECT count(*) FROM told) FROM stored
+""")
+
+
+async def add(tx: Transaction, given: Sequence[Message]) -> set[str]:
+    """Put a copy of each into every queue bound to its routing key; answers whose there are."""
+    values = {
+        "ids": [message.id for message in given],
+        "keys": [message.routing_key for message in given],
+        "types": [message.type for message in given],
+        "headers": [json.dumps(dict(message.headers)) for message in given],
+        "bodies": [message.body for message in given],
+        "channel": NOTIFICATIONS,
+    }
+    return {row.message_id for row in await tx.execute(_ADD, values)}
 
 
 async def claim(

@@ -1,8 +1,10 @@
 """The outbox: messages are stored with the change they announce, then relayed to the broker."""
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import Message as Proto
@@ -12,6 +14,7 @@ from sqlalchemy import (
     DateTime,
     LargeBinary,
     MetaData,
+    Row,
     Table,
     Text,
     delete,
@@ -22,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from kit import telemetry
-from kit.broker import Broker, BrokerUnavailable, Message, Unroutable
+from kit.broker import Broker, Message
 from kit.database import Database, Transaction, signal
 from kit.ids import new_id
 
@@ -104,7 +107,7 @@ def _row(message_id: str, body: Proto, headers: str) -> dict[str, object]:
 
 
 async def relay(database: Database, broker: Broker) -> int:
-    """Publish the oldest stored messages; answers how many there were.
+    """Publish the oldest stored messages, all at once; answers how many there were.
 
     A row is deleted after the broker confirmed it: a crash in between publishes it twice, and the
     consumer's inbox drops the second. A message that no queue takes keeps no other waiting.
@@ -112,27 +115,25 @@ async def relay(database: Database, broker: Broker) -> int:
     Raises:
         BrokerUnavailable: some could not be published; they stay, the others are on their way.
     """
-    refusal: BrokerUnavailable | None = None
     async with database.begin() as tx:
         oldest = select(_outbox).order_by(_outbox.c.id).limit(BATCH)
         rows = (await tx.execute(oldest.with_for_update(skip_locked=True))).all()
-        for row in rows:
-            message = Message(
-                id=row.id,
-                routing_key=row.routing_key,
-                type=row.type,
-                body=row.body,
-                headers=json.loads(row.headers),
-            )
-            try:
-                await broker.publish(message)
-            except Unroutable as error:
-                refusal = error
-                continue
-            except BrokerUnavailable as error:
-                refusal = error
-                break
-            await tx.execute(delete(_outbox).where(_outbox.c.id == row.id))
-    if refusal is not None:
-        raise refusal
+        outcomes = await asyncio.gather(
+            *(broker.publish(_message(row)) for row in rows), return_exceptions=True
+        )
+        if safe := [row.id for row, outcome in zip(rows, outcomes, strict=True) if not outcome]:
+            await tx.execute(delete(_outbox).where(_outbox.c.id.in_(safe)))
+    for outcome in outcomes:
+        if outcome:
+            raise outcome
     return len(rows)
+
+
+def _message(row: Row[Any]) -> Message:
+    return Message(
+        id=row.id,
+        routing_key=row.routing_key,
+        type=row.type,
+        body=row.body,
+        headers=json.loads(row.headers),
+    )
