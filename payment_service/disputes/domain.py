@@ -111,7 +111,10 @@ class Fate(StrEnum):
 
 
 def fate(order: OrderState, states: Collection[DisputeState]) -> Fate:
-    """What the disputes about an order mean for its tickets, all together."""
+    """What the disputes about the payment that an order keeps mean for its tickets, all together.
+
+    A charge that the order does not keep paid for no tickets.
+    """
     if order is OrderState.PENDING:
         return Fate.WAIT
     if DisputeState.LOST in states:

@@ -75,13 +75,17 @@ async def _book_fees(
 async def _close(tx: Transaction, order: Order, dispute: Dispute, state: DisputeState) -> None:
     """The bank's last word: the money is back, or gone with the tickets."""
     await store.close(tx, dispute.id, domain.move(dispute, state))
+    is_owed = not order.may_keep(dispute.payment_id)
     if state is DisputeState.WON:
         if dispute.state is DisputeState.LOST:
-            regained = postings.dispute_regained(order, dispute.id, dispute.amount_minor)
+            regained = postings.dispute_regained(
+                order, dispute.id, dispute.amount_minor, is_owed=is_owed
+            )
             await ledger.book(tx, regained)
         await ledger.book(tx, postings.dispute_won(order, dispute.id, dispute.amount_minor))
     else:
-        await ledger.book(tx, postings.dispute_lost(order, dispute.id, dispute.amount_minor))
-        if order.state is OrderState.PAID:
+        lost = postings.dispute_lost(order, dispute.id, dispute.amount_minor, is_owed=is_owed)
+        await ledger.book(tx, lost)
+        if order.state is OrderState.PAID and order.payment_id == dispute.payment_id:
             await opening.cancel_order(tx, order, "DISPUTE_LOST")
     await refunds.wake(tx, dispute.payment_id)

@@ -126,7 +126,7 @@ async def _follow(database: Database, tickets: TicketsClient, claim: Claim) -> b
         async with database.begin() as tx:
             order = await orders.get_order(tx, claim.order_id)
             assert order is not None, "orders are never deleted"
-            fate = domain.fate(order.state, await store.states_of_order(tx, order.id))
+            fate = domain.fate(order.state, await store.states_about(tx, order.payment_id))
             if fate is done or fate is Fate.NOTHING:
                 await store.followed(tx, claim, fate)
                 return True

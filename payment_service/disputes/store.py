@@ -77,9 +77,9 @@ async def list_open(tx: Transaction, before: datetime, after: str, limit: int) -
     return [_dispute(row) for row in found]
 
 
-async def states_of_order(tx: Transaction, order_id: str) -> list[DisputeState]:
-    """Where all disputes about an order are."""
-    query = select(disputes.c.state).where(disputes.c.order_id == order_id)
+async def states_about(tx: Transaction, payment_id: str | None) -> list[DisputeState]:
+    """Where all disputes about a payment are."""
+    query = select(disputes.c.state).where(disputes.c.payment_id == payment_id)
     return [DisputeState(row[0]) for row in await tx.execute(query)]
 
 

@@ -99,11 +99,19 @@ def dispute_won(
 
 
 def dispute_lost(
-    order: Order, dispute_id: str, amount_minor: int, description: str = ""
+    order: Order,
+    dispute_id: str,
+    amount_minor: int,
+    description: str = "",
+    *,
+    is_owed: bool = False,
 ) -> Transaction:
-    """The money is gone for good; none moves at the provider, which has withdrawn it before."""
+    """The money is gone for good; none moves at the provider, which has withdrawn it before.
+
+    `is_owed`: it was no order's, and the customer has now got what was owed to them.
+    """
     entries = (
-        Entry(Account.DISPUTE_LOSSES, amount_minor),
+        Entry(_lost_to(is_owed), amount_minor),
         Entry(Account.DISPUTED, -amount_minor),
     )
     return _transaction(
@@ -112,12 +120,17 @@ def dispute_lost(
 
 
 def dispute_regained(
-    order: Order, dispute_id: str, amount_minor: int, description: str = ""
+    order: Order,
+    dispute_id: str,
+    amount_minor: int,
+    description: str = "",
+    *,
+    is_owed: bool = False,
 ) -> Transaction:
     """What was lost is won after all: undecided again, for the moment until that is booked."""
     entries = (
         Entry(Account.DISPUTED, amount_minor),
-        Entry(Account.DISPUTE_LOSSES, -amount_minor),
+        Entry(_lost_to(is_owed), -amount_minor),
     )
     source = f"dispute_regained:{dispute_id}"
     return _transaction(order, Kind.CORRECTION, source, entries, description)
@@ -142,6 +155,10 @@ def dispute_fee_returned(
 def allocated(allocation: Allocation) -> Iterable[Entry]:
     """A refund's stored allocation as entries."""
     return [Entry(Account(str(of)), int(minor), str(about)) for of, about, minor in allocation]
+
+
+def _lost_to(is_owed: bool) -> Account:
+    return Account.UNALLOCATED if is_owed else Account.DISPUTE_LOSSES
 
 
 def _fee(

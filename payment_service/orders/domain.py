@@ -140,6 +140,12 @@ class Order:
     cancellation_fee_ppm: int = 0
     refunded_minor: int = 0  # of that payment; to be shown, as of when the order was read
 
+    def may_keep(self, payment_id: str) -> bool:
+        """Whether the order keeps a payment, or may still: then its money is the order's."""
+        if self.payment_id is None:
+            return self.state is OrderState.PENDING
+        return self.payment_id == payment_id
+
     @property
     def is_free(self) -> bool:
         return self.total_minor == 0

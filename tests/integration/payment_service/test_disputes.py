@@ -251,6 +251,30 @@ async def test_refund_that_a_dispute_overtakes_waits_for_its_end(
 # Who sees them
 
 
+async def test_dispute_about_a_charge_that_the_order_does_not_keep_leaves_its_tickets_alone(
+    shop: Shop,
+) -> None:
+    order = await shop.ordered()
+    second = await shop.attempt(order)
+    for each in (order, second):
+        await shop.charges_at_once(each)
+    await shop.spoil("/v1/refunds", method="POST", action="error", status=429, times=1000)
+    await at_once(shop.pay(order), shop.pay(second))
+    kept = (await shop.becomes(order, "PAID")).payment.id
+    await through(shop, order, "CREATED")
+    doubled = second if kept == order.payment.id else order
+    opened = await dispute(shop, doubled)
+    await dispute_is(shop, order, "OPEN")
+    assert await shown(shop, order) == "ACCEPTED"
+    await decide(shop, opened, "lost")
+    await dispute_is(shop, order, "LOST")
+    assert state_of(await shop.get(order)) == "PAID"
+    await through(shop, order, "FAILED")
+    assert await valid(shop, order) == [1]
+    accounts = await books(shop, order)
+    assert not {"DISPUTE_LOSSES", "UNALLOCATED"} & accounts.keys()
+
+
 async def test_admins_see_the_disputes_of_their_own_organizer(shop: Shop) -> None:
     orders = [await paid(shop) for _ in range(3)]
     for order in orders:
