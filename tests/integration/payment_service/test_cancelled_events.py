@@ -15,6 +15,7 @@ from tessera.ticket.v1 import messages_pb2 as ticket_messages
 from deploy.local.postgres import EmbeddedPostgres
 from kit.database import Database, Transaction, service_url
 from payment_service.bulk import operations as bulk
+from tests.integration.payment_service.dying import Killed
 from tests.integration.payment_service.installation import installed
 from tests.integration.payment_service.support import (
     Shop,
@@ -282,10 +283,6 @@ async def test_admins_watch_the_operations_of_their_own_organizer(shop: Shop) ->
 
 
 # Many
-
-
-class Killed(BaseException):
-    """SIGKILL: nothing in the process gets to react."""
 
 
 class DyingDatabase(Database):
