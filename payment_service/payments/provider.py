@@ -38,6 +38,9 @@ class PaymentProvider(Protocol):
     async def refund(self, refund: Refund, provider_id: str) -> RefundReport:
         """Give the refund's amount of a charge back, once; answers how that stands."""
 
+    async def refunds_of(self, provider_id: str) -> Sequence[RefundReport]:
+        """All refunds of a payment, whoever made them."""
+
     async def retrieve_refund(self, provider_id: str) -> RefundReport:
         """How a refund stands."""
 

@@ -5,7 +5,7 @@ takes back of each account is decided, and reserved of the payment, before Strip
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -330,6 +330,14 @@ def _check_amount(currency_code: str, minor: int, most: int) -> None:
         raise RefundTooLarge
     if payable(currency_code, minor) != minor:
         raise InvalidAmount.of("amount.amount", f"{currency_code} is paid back in rounder amounts")
+
+
+def shrunk(refund: Refund, minor: int) -> Refund:
+    """The same refund of less, since the rest went back elsewhere, and is booked so."""
+    owed = str(Account.UNALLOCATED)
+    of_nobody = all(share.account == owed for share in refund.allocation)
+    elsewhere = Share(owed if of_nobody else str(Account.GOODWILL), "", minor - refund.amount_minor)
+    return replace(refund, amount_minor=minor, allocation=(*refund.allocation, elsewhere))
 
 
 def check_valid(numbers: Collection[int], valid: Collection[int]) -> None:

@@ -58,10 +58,8 @@ async def finish(tx: Transaction, order: Order, refund: Refund) -> None:
 
 
 async def refuse(tx: Transaction, refund: Refund, reason: str) -> None:
-    """Stripe will never make this locked refund: what it reserved is free again."""
+    """Stripe will never make this locked refund, for which nothing is reserved any more."""
     state = domain.move(refund, RefundState.FAILED)
-    if refund.payment_id and refund.amount_minor:
-        await store.reserve(tx, refund.payment_id, -refund.amount_minor)
     await store.update_refund(
         tx, refund.id, state=state, failure_reason=reason, next_attempt_at=None
     )

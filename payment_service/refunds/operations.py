@@ -24,7 +24,7 @@ from payment_service.payments.pacer import Lane, in_lane
 from payment_service.payments.provider import PaymentProvider
 from payment_service.pricing.domain import tickets_of
 from payment_service.refunds import domain, observing, opening, store
-from payment_service.refunds.domain import Plan, Refund, RefundOrigin, Step
+from payment_service.refunds.domain import Plan, Refund, RefundOrigin, RefundReport, Step
 from payment_service.refunds.store import Claim, Source
 from payment_service.tickets_client import TicketsClient
 
@@ -300,7 +300,10 @@ async def _pay(database: Database, provider: PaymentProvider, refund: Refund) ->
         if code == "charge_disputed":  # its webhook is still on its way
             await _change_key(database, refund)
             return False
-        await _refuse(database, refund, code or "refused")
+        with in_lane(Lane.BACKGROUND):
+            made = await provider.refunds_of(provider_id)
+        if await _refuse(database, refund, code or "refused", made):
+            raise domain.RefundedElsewhere from refused  # the rest is tried in a moment
         return True
     except PaymentProviderUnavailable as error:
         if error.key_is_spent:
@@ -317,14 +320,31 @@ async def _change_key(database: Database, refund: Refund) -> None:
         await store.update_refund(tx, refund.id, key_number=refund.key_number + 1)
 
 
-async def _refuse(database: Database, refund: Refund, reason: str) -> None:
+async def _refuse(
+    database: Database, refund: Refund, reason: str, made: Sequence[RefundReport] = ()
+) -> bool:
+    """Stripe refuses a refund: free what it reserved, and take note of what was `made` elsewhere.
+
+    Whether something is left to be given back, which the refund is about from now on.
+    """
+    assert refund.payment_id, "money goes back from a payment"
     async with database.begin() as tx:
         await orders.get_order(tx, refund.order_id, lock=True)
-        if refund.payment_id:
-            await store.get_left(tx, refund.payment_id)
+        await store.get_left(tx, refund.payment_id)
         current = await store.get_refund(tx, refund.id, lock=True)
-        if current and domain.next_step(current) is Step.PAY:
+        if current is None or domain.next_step(current) is not Step.PAY:
+            return False
+        await store.reserve(tx, refund.payment_id, -current.amount_minor)
+        for report in made:
+            await observing.observe_refund(tx, report)
+        left = await store.get_left(tx, refund.payment_id)
+        most = domain.payable(current.currency_code, min(left, current.amount_minor))
+        if not 0 < most < current.amount_minor:
             await observing.refuse(tx, current, reason)
+            return False
+        await store.shrink(tx, domain.shrunk(current, most))
+        await store.reserve(tx, refund.payment_id, most)
+        return True
 
 
 async def _look(

@@ -140,6 +140,17 @@ async def advance(tx: Transaction, refund: Refund, look_after: timedelta | None)
     )
 
 
+async def shrink(tx: Transaction, refund: Refund) -> None:
+    """Store what a locked refund is about from now on, for which Stripe is asked with a new key."""
+    await update_refund(
+        tx,
+        refund.id,
+        amount_minor=refund.amount_minor,
+        allocation=[list(share) for share in refund.allocation],
+        key_number=refund.key_number + 1,
+    )
+
+
 async def update_refund(tx: Transaction, refund_id: str, **values: Any) -> None:
     """Change columns of a refund."""
     await tx.execute(update(refunds).where(refunds.c.id == refund_id).values(values))

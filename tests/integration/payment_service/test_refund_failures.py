@@ -17,7 +17,6 @@ from tests.integration.payment_service.till import (
     in_dashboard,
     paid,
     refund,
-    refunds,
     through,
     valid,
 )
