@@ -173,6 +173,9 @@ class StripeProvider:
         )
         return _read_refund(made.to_dict())
 
+    async def refunds_of(self, provider_id: str) -> Sequence[RefundReport]:
+        return [_read_refund(each.to_dict()) async for each in self._refunds_of(provider_id)]
+
     async def retrieve_refund(self, provider_id: str) -> RefundReport:
         found = await _call(self._client.v1.refunds.retrieve_async(provider_id))
         return _read_refund(found.to_dict())
@@ -257,6 +260,16 @@ async def _pages(
         if not page.has_more:
             return
         params["starting_after"] = page.data[-1].id
+
+
+async def _patiently(ask: Callable[[], Any]) -> Any:
+    """An answer of Stripe's, asked for again while it is busy: a long listing starts over else."""
+    for pause_s in PAUSES_S:
+        try:
+            return await _call(ask())
+        except PaymentProviderUnavailable:
+            await asyncio.sleep(pause_s)
+    return await _call(ask())
 
 
 def _read(intent: dict[str, Any]) -> Intent:
