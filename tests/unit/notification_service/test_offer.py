@@ -1,6 +1,5 @@
 """The offer: a mail that says what is kept for somebody, until when, and how to buy it."""
 
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
