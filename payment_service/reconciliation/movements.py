@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from kit.database import Transaction
 from kit.money import Money
 from payment_service.disputes import store as disputes
 from payment_service.disputes.domain import DisputeReport
 from payment_service.ledger import postings
 from payment_service.ledger import store as ledger
 from payment_service.payments import store as payments
+from payment_service.payments.domain import Intent, Payment
 from payment_service.payments.observing import observe_intent
 from payment_service.reconciliation import domain, store
 from payment_service.reconciliation.domain import (
+    PASSING,
     ChargeReport,
     Comparison,
     Expected,
@@ -24,14 +25,19 @@ from payment_service.reconciliation.work import Work
 from payment_service.refunds import store as refunds
 from payment_service.refunds.domain import RefundReport
 
+ROUNDS = 2  # what was heard in the first is booked by the second, but perhaps without its fee
+
 
 async def compare_movements(work: Work) -> None:
     """All that customers moved on the balance in the period, one by one and in sum."""
     async for movements in work.provider.list_movements(work.run.period_start, work.run.period_end):
         page = _Page(work, [each for each in movements if _is_customers(each)])
-        for expected, _ in await work.persisting(page.look):
-            await page.heal(expected)
-        await work.persisting(page.look)
+        differing = await work.persisting(page.look)
+        for _round in range(ROUNDS):
+            await page.heal([expected for expected, _ in differing])
+            differing = [each for each in await work.persisting(page.look) if each[1] in PASSING]
+            if not differing:
+                break
         for expected, compared in page.compared:
             work.totals.add(expected.movement.currency_code, compared)
         await work.proceed(len(movements))
@@ -72,47 +78,51 @@ class _Page:
             if compared.differs
         ]
 
-    async def heal(self, expected: Expected) -> None:
+    async def heal(self, differing: Sequence[Expected]) -> None:
         """Hear of what the ledger lacks, as if its webhook came now; book a fee that is missing."""
-        match expected.movement.about:
-            case ChargeReport() as report:
-                await self._heal_charge(expected, report)
-            case RefundReport() as report:
-                await heal_refunds(self._work, [report])
-            case DisputeReport() as report:
-                await heal_disputes(self._work, [report])
+        reports = [each.movement.about for each in differing]
+        await heal_refunds(self._work, [each for each in reports if isinstance(each, RefundReport)])
+        await heal_disputes(
+            self._work, [each for each in reports if isinstance(each, DisputeReport)]
+        )
+        for each in differing:
+            if isinstance(each.movement.about, ChargeReport):
+                await self._heal_charge(each, each.movement.about)
 
     async def _heal_charge(self, expected: Expected, report: ChargeReport) -> None:
+        movement, provider_id = expected.movement, report.payment_provider_id
+        amount = Money(movement.currency_code, movement.amount_minor)
         if expected.key is None:
-            amount = Money(expected.movement.currency_code, expected.movement.amount_minor)
             detail = f"Stripe charged {amount} for no payment of ours."
-            unknown = Finding(FindingKind.UNKNOWN_CHARGE, report.payment_provider_id, detail)
-            await self._work.report(unknown)
+            await self._work.report(Finding(FindingKind.UNKNOWN_CHARGE, provider_id, detail))
             return
-        # As when its settling asks: how it stands, and what Stripe kept of it.
-        intent = await self._work.provider.retrieve(report.payment_provider_id)
+        async with self._work.database.begin() as tx:
+            payment = (await payments.find_payments(tx, [expected.key]))[expected.key]
+        due = Money(payment.currency_code, payment.amount_minor)
+        if amount != due and not expected.is_converted:
+            detail = f"Stripe charged {amount} for payment {payment.id} of {due}."
+            await self._work.report(Finding(FindingKind.AMOUNT_MISMATCH, provider_id, detail))
+        elif expected.amount_source not in self._booked:
+            await self._hear(payment, await self._work.provider.retrieve(provider_id))
+        elif movement.fee_minor and expected.fee_source not in self._booked:
+            await self._book_fee(payment, movement)
+
+    async def _hear(self, payment: Payment, intent: Intent) -> None:
         async with self._work.database.begin() as tx:
             if await observe_intent(tx, intent):
-                detail = f"Stripe says {intent.status} of payment {expected.key}."
-                missed = Finding(
-                    FindingKind.MISSED_WEBHOOK, intent.provider_id, detail, is_healed=True
-                )
-                await self._work.add(tx, missed)
-            if expected.movement.fee_minor and expected.fee_source not in self._booked:
-                await self._book_fee(tx, expected.key, expected.movement)
+                detail = f"Stripe says {intent.status} of payment {payment.id}."
+                missed = FindingKind.MISSED_WEBHOOK
+                await self._work.add(tx, Finding(missed, intent.provider_id, detail, True))
 
-    async def _book_fee(self, tx: Transaction, payment_id: str, movement: Movement) -> None:
-        sale = await payments.lock_sale(tx, payment_id)
-        assert sale, "payments are never deleted"
-        await ledger.book(
-            tx,
-            postings.provider_fee(sale[0], payment_id, movement.fee_minor, movement.currency_code),
-        )
-        await payments.update_payment(tx, payment_id, fee_booked=True)
-        detail = f"The ledger had no fee for payment {payment_id}."
-        await self._work.add(
-            tx, Finding(FindingKind.MISSING_FEE, payment_id, detail, is_healed=True)
-        )
+    async def _book_fee(self, payment: Payment, movement: Movement) -> None:
+        async with self._work.database.begin() as tx:
+            sale = await payments.lock_sale(tx, payment.id)
+            assert sale, "payments are never deleted"
+            code, minor = movement.currency_code, movement.fee_minor
+            await payments.update_payment(tx, payment.id, fee_booked=True)
+            if await ledger.book(tx, postings.provider_fee(sale[0], payment.id, minor, code)):
+                detail = f"The ledger had no fee for payment {payment.id}."
+                await self._work.add(tx, Finding(FindingKind.MISSING_FEE, payment.id, detail, True))
 
 
 def _name(movement: Movement) -> str:
