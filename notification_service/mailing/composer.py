@@ -86,7 +86,7 @@ class Composer:
         (event, order), tickets = await asyncio.gather(
             self._bought(about), self._sources.tickets(about.order_id)
         )
-        valid = [each for each in tickets if each.state == ticket_pb2.TICKET_STATE_ISSUED]
+        valid = [each for each in tickets if _is_the_customers(each)]
         if order.state != order_pb2.ORDER_STATE_PAID or not valid:
             raise Undeliverable("The order has no valid tickets.")
         return lambda: receipt.write(
@@ -202,6 +202,11 @@ def _previously(details: Mapping[str, str]) -> Previously:
 
 def _is_cancelled(event: event_pb2.Event) -> bool:
     return event.state == event_pb2.EVENT_STATE_CANCELLED
+
+
+def _is_the_customers(ticket: ticket_pb2.Ticket) -> bool:
+    """Whether it is valid, and was not given to somebody else: they have it by mail."""
+    return ticket.state == ticket_pb2.TICKET_STATE_ISSUED and not ticket.holder_email
 
 
 def _check_cancelled(order: order_pb2.Order) -> None:

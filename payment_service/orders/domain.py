@@ -41,6 +41,10 @@ class OrderNotPaid(FailedPrecondition):
     """The order has no tickets until it is paid."""
 
 
+class NoTicketsLeft(FailedPrecondition):
+    """The order's tickets were all cancelled, or given to somebody else."""
+
+
 class PaymentInProgress(FailedPrecondition):
     """The payment is going through right now; look again in a moment."""
 

@@ -14,7 +14,7 @@ from kit.idempotency import IdempotencyKeyReused, Once
 from kit.ids import new_code, new_id
 from payment_service.documents_client import DocumentsClient
 from payment_service.orders import domain, ending, store, terms
-from payment_service.orders.access import seen_by
+from payment_service.orders.access import seen_by, ticket_seen_by, to_print
 from payment_service.orders.domain import Customer, Fulfilment, Order, OrderState
 from payment_service.orders.store import Claim
 from payment_service.orders.terms import Terms
@@ -152,11 +152,11 @@ async def cancel_order(
 async def list_order_tickets(
     database: Database, tickets: TicketsClient, caller: Caller, order_id: str
 ) -> Sequence[ticket_pb2.Ticket]:
-    """The tickets of a paid order; none before."""
+    """The tickets of a paid order; none before. Given away, they have no code for the giver."""
     sale = await get_order(database, caller, order_id)
     if sale.order.state is not OrderState.PAID:
         return []
-    return await tickets.tickets(order_id)
+    return [ticket_seen_by(caller, each) for each in await tickets.tickets(order_id)]
 
 
 async def draw_order_tickets(
@@ -169,10 +169,10 @@ async def draw_order_tickets(
     """The content type and bytes of a paid order's tickets, for printing.
 
     Raises:
-        OrderNotPaid: there are no tickets yet.
+        OrderNotPaid, NoTicketsLeft: there are no tickets yet, or none any more.
     """
     order = await _paid(database, caller, order_id)
-    issued = await tickets.tickets(order_id)
+    issued = to_print(caller, await tickets.tickets(order_id))
     event = await tickets.event(order.event_id)
     return await documents.draw_tickets(event, order, issued)
 
@@ -192,7 +192,7 @@ async def change_ticket(
     async with database.begin() as tx:
         await once.claim(tx)
     await _paid(database, caller, order_id)
-    changed = await change()
+    changed = ticket_seen_by(caller, await change())
     async with database.begin() as tx:
         await once.claim(tx)
         return await once.record(tx, changed)
