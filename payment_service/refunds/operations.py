@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from tessera.ticket.v1 import ticket_pb2
@@ -25,7 +25,7 @@ from payment_service.payments.provider import PaymentProvider
 from payment_service.pricing.domain import tickets_of
 from payment_service.refunds import domain, observing, opening, store
 from payment_service.refunds.domain import Plan, Refund, RefundOrigin, RefundReport, Step
-from payment_service.refunds.store import Claim, Source
+from payment_service.refunds.store import Claim, Source, Work
 from payment_service.tickets_client import TicketsClient
 
 LEASE = timedelta(seconds=60)  # a call to Stripe that waits its turn and times out; after a crash
@@ -33,7 +33,6 @@ AT_ONCE = 8
 SHORTEST_SLEEP_S = 0.05
 LONGEST_SLEEP_S = 2.0
 LONGEST_DELAY_S = 60
-MAX_STEPS = 4  # the longest path has three
 DISPUTE_CHECK = timedelta(hours=1)  # its end makes the refund due; this is for a lost webhook
 LONGEST_LOOK = timedelta(days=1)
 
@@ -234,60 +233,60 @@ async def refund_claimed(
             telemetry.log.warning("refund delayed", refund_id=claim.refund_id, why=error.reason)
         else:
             telemetry.log.exception("refund failed", refund_id=claim.refund_id)
-    with suppress(DatabaseUnavailable):  # then the lease runs out
-        async with database.begin() as tx:
-            await store.postpone(tx, claim, delay)
+    if delay is not None:
+        with suppress(DatabaseUnavailable):  # then the lease runs out
+            await store.postpone(database, claim, delay)
 
 
 async def _advance(
     database: Database, provider: PaymentProvider, tickets: TicketsClient, claim: Claim
 ) -> timedelta | None:
-    """Take the steps that a refund needs; answers when to look again, None: never."""
-    for _ in range(MAX_STEPS):
-        async with database.begin() as tx:
-            refund = await store.get_refund(tx, claim.refund_id)
-            assert refund is not None, "refunds are never deleted"
-            order = await orders.get_order(tx, refund.order_id)
-            assert order is not None, "orders are never deleted"
-        match domain.next_step(refund):
-            case Step.NOTHING:
-                return None
-            case Step.CANCEL_TICKETS:
-                await _cancel_tickets(database, tickets, order, refund)
-            case Step.FINISH:
-                await _finish(database, order, refund)
-            case Step.PAY:
-                return None if await _pay(database, provider, refund) else DISPUTE_CHECK
-            case Step.LOOK:
-                return await _look(database, provider, refund, claim)
-    raise RuntimeError(f"refund {claim.refund_id} does not come to an end")
+    """Take the steps that a refund needs; answers when to look again.
+
+    None: what was stored says when, if ever.
+    """
+    work = await store.get_work(database, claim.refund_id)
+    step = domain.next_step(work.refund)
+    if step is Step.CANCEL_TICKETS:
+        work = replace(work, refund=await _cancel_tickets(database, tickets, work.refund))
+        step = domain.next_step(work.refund)
+    match step:
+        case Step.FINISH:
+            await _finish(database, work.refund)
+        case Step.PAY:
+            return None if await _pay(database, provider, work) else DISPUTE_CHECK
+        case Step.LOOK:
+            return await _look(database, provider, work.refund, claim)
+        case _:
+            await store.postpone(database, claim, None)
+    return None
 
 
-async def _cancel_tickets(
-    database: Database, tickets: TicketsClient, order: Order, refund: Refund
-) -> None:
+async def _cancel_tickets(database: Database, tickets: TicketsClient, refund: Refund) -> Refund:
+    """Have the tickets cancelled; the refund as it is then."""
+    async with database.begin() as tx:
+        order = await orders.get_order(tx, refund.order_id)
+    assert order is not None, "orders are never deleted"
     await tickets.cancel(order, refund.ticket_numbers, keep_off_sale=refund.keep_off_sale)
-    async with database.begin() as tx:
-        await store.update_refund(tx, refund.id, tickets_cancelled=True)
+    await store.tickets_are_cancelled(database, refund.id)
+    return replace(refund, tickets_cancelled=True)
 
 
-async def _finish(database: Database, order: Order, refund: Refund) -> None:
+async def _finish(database: Database, refund: Refund) -> None:
     async with database.begin() as tx:
-        await orders.get_order(tx, order.id, lock=True)
+        order = await orders.get_order(tx, refund.order_id, lock=True)
         current = await store.get_refund(tx, refund.id, lock=True)
-        if current and domain.next_step(current) is Step.FINISH:
+        if order and current and domain.next_step(current) is Step.FINISH:
             await observing.finish(tx, order, current)
 
 
-async def _pay(database: Database, provider: PaymentProvider, refund: Refund) -> bool:
+async def _pay(database: Database, provider: PaymentProvider, work: Work) -> bool:
     """Ask Stripe for the money; False while a dispute keeps it."""
-    assert refund.payment_id, "money goes back from a payment"
-    async with database.begin() as tx:
-        provider_id = await store.get_provider_id(tx, refund.payment_id)
-        dispute = await disputes.disputed_as(tx, refund.payment_id)
-    if dispute is DisputeState.OPEN:
+    refund, provider_id = work.refund, work.payment_provider_id
+    assert provider_id, "money goes back from a payment that Stripe knows"
+    if work.dispute is DisputeState.OPEN:
         return False
-    if dispute is DisputeState.LOST:  # the customer has it from their bank
+    if work.dispute is DisputeState.LOST:  # the customer has it from their bank
         await _refuse(database, refund, "dispute_lost")
         return True
     try:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, exists, func, insert, select, update
 
-from kit.database import Transaction, signal
+from kit.database import Database, Transaction, signal
+from payment_service.disputes.domain import DisputeState
 from payment_service.refunds.domain import Refund, RefundOrigin, RefundState, Share
-from payment_service.tables import payments, refunds
+from payment_service.tables import disputes, payments, refunds
 
 DUE = "refunds"  # the signal that a refund needs attention
 DUE_OF_OPERATIONS = "refunds of operations"  # the same, of one that is one of many
@@ -82,13 +83,6 @@ async def lock_sources(tx: Transaction, order_id: str, kept_payment_id: str | No
     )
     found = [Source(*row) for row in await tx.execute(query)]
     return sorted(found, key=lambda source: not source.is_kept)
-
-
-async def get_provider_id(tx: Transaction, payment_id: str) -> str:
-    """What the provider calls a payment that was charged."""
-    query = select(payments.c.provider_id).where(payments.c.id == payment_id)
-    provider_id: str = (await tx.execute(query)).scalar_one()
-    return provider_id
 
 
 async def find_payment_id(tx: Transaction, provider_id: str) -> str | None:
@@ -193,10 +187,45 @@ async def next_due_in_s(tx: Transaction, *, of_operations: bool = False) -> floa
     return None if seconds is None else float(seconds)
 
 
-async def postpone(tx: Transaction, claim: Claim, delay: timedelta | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A refund, what the provider calls its payment, and who else has the money."""
+
+    refund: Refund
+    payment_provider_id: str | None
+    dispute: DisputeState | None  # lost or open, if there is such a one
+
+
+async def get_work(database: Database, refund_id: str) -> Work:
+    """A refund with all that its next step takes."""
+    disputed = exists().where(disputes.c.payment_id == refunds.c.payment_id)
+    query = (
+        select(
+            refunds,
+            payments.c.provider_id.label("payment_provider_id"),
+            disputed.where(disputes.c.state == DisputeState.LOST).label("is_lost"),
+            disputed.where(disputes.c.state == DisputeState.OPEN).label("is_open"),
+        )
+        .outerjoin(payments, payments.c.id == refunds.c.payment_id)
+        .where(refunds.c.id == refund_id)
+    )
+    (row,) = await database.execute(query)
+    dispute = DisputeState.OPEN if row.is_open else None
+    return Work(
+        _refund(row), row.payment_provider_id, DisputeState.LOST if row.is_lost else dispute
+    )
+
+
+async def tickets_are_cancelled(database: Database, refund_id: str) -> None:
+    """The money may follow."""
+    done = update(refunds).where(refunds.c.id == refund_id).values(tickets_cancelled=True)
+    await database.execute(done)
+
+
+async def postpone(database: Database, claim: Claim, delay: timedelta | None) -> None:
     """Leave a claimed refund alone for a while (None: for good), unless it was made due again."""
     later = None if delay is None else func.now() + delay
-    await tx.execute(
+    await database.execute(
         update(refunds)
         .where(refunds.c.id == claim.refund_id, refunds.c.next_attempt_at == claim.until)
         .values(next_attempt_at=later)
