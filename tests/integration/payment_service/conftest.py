@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.postgres import EmbeddedPostgres
+from tests.integration.payment_service.auditing import Auditor, auditing
 from tests.integration.payment_service.bookkeeping import Books, open_books
 from tests.integration.payment_service.installation import installed
 from tests.integration.payment_service.support import Shop, open_shop
@@ -38,3 +39,21 @@ async def books(postgres: EmbeddedPostgres) -> AsyncIterator[Books]:
     """Empty books, without a service."""
     async with open_books(postgres.url) as books:
         yield books
+
+
+@pytest.fixture(scope="session")
+async def audited_shop(
+    postgres: EmbeddedPostgres, tls_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Shop]:
+    """A shop in which no other test leaves charges lying about."""
+    url = postgres.url.replace("/tessera?", f"/t{uuid.uuid4().hex[:12]}?")
+    async with installed(url, tls_dir, tmp_path_factory.mktemp("stripe")) as installation:
+        installation.variables["TESSERA_RECONCILIATION_PATIENCE_S"] = "1"
+        async with open_shop(installation) as shop:
+            yield shop
+
+
+@pytest.fixture
+async def auditor(audited_shop: Shop) -> AsyncIterator[Auditor]:
+    async with auditing(audited_shop) as auditor:
+        yield auditor
