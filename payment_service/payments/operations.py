@@ -189,22 +189,22 @@ async def _begin(
     database: Database, caller: Caller, order_id: str, once: Once[Payment]
 ) -> tuple[Order, Payment]:
     async with database.begin() as tx:
-        order = seen_by(caller, await orders.get_order(tx, order_id, lock=True))
         try:
             await once.claim(tx)
         except Answered as answered:  # how it stands is told anew, with what Stripe calls it now
             known = order_pb2.Payment.FromString(answered.response).id
             payment = await store.get_payment(tx, known)
+            order = await orders.get_order(tx, order_id)
             assert payment is not None, "payments are never deleted"
-            return order, payment
+            return seen_by(caller, order), payment
+        order = seen_by(caller, await orders.get_order(tx, order_id, lock=True))
         attempts = await store.list_payments(tx, order_id)
         order_domain.check_payable(order, overdue=await orders.is_overdue(tx, order_id))
         if order.is_free or any(each.has_money or each.is_under_way for each in attempts):
             raise order_domain.PaymentInProgress
         if len(attempts) >= MAX_PAYMENTS:
             raise domain.TooManyPayments
-        payment = new_payment(order)
-        await store.insert_payment(tx, payment)
+        payment = await store.insert_payment(tx, new_payment(order))
         return order, await once.record(tx, payment)
 
 

@@ -1,7 +1,7 @@
 """Every SQL statement about payments and webhooks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -62,18 +62,18 @@ class Sale:
     is_overdue: bool
 
 
-async def insert_payment(tx: Transaction, payment: Payment) -> None:
-    """A payment that the provider does not know of yet."""
-    await tx.execute(
-        insert(payments).values(
-            id=payment.id,
-            order_id=payment.order_id,
-            event_id=payment.event_id,
-            state=payment.state,
-            currency_code=payment.currency_code,
-            amount_minor=payment.amount_minor,
-        )
+async def insert_payment(tx: Transaction, payment: Payment) -> Payment:
+    """A payment that the provider does not know of yet; answers it with its time."""
+    made = insert(payments).values(
+        id=payment.id,
+        order_id=payment.order_id,
+        event_id=payment.event_id,
+        state=payment.state,
+        currency_code=payment.currency_code,
+        amount_minor=payment.amount_minor,
     )
+    created_at = (await tx.execute(made.returning(payments.c.created_at))).scalar_one()
+    return replace(payment, created_at=created_at)
 
 
 async def get_sale(at: At, order_id: str) -> Sale | None:

@@ -157,7 +157,8 @@ def taxes_of(order: Order) -> list[TaxAmount]:
     for ppm, amount, tax in taxed:
         known = found.get(ppm, TaxAmount(ppm, 0, 0))
         found[ppm] = TaxAmount(ppm, known.net_minor + amount - tax, known.tax_minor + tax)
-    return [found[ppm] for ppm in sorted(found, reverse=True) if ppm]
+    shown = sorted(found.values(), key=lambda each: each.tax_ppm, reverse=True)
+    return [each for each in shown if each.tax_ppm and each.net_minor + each.tax_minor]
 
 
 def _line(item: Item, discount_minor: int, step: int) -> OrderLine:

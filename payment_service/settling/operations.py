@@ -6,8 +6,9 @@ step can be repeated, so a crash anywhere means the step is taken once more.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from tessera.payment.v1 import messages_pb2
 
@@ -38,7 +39,7 @@ from payment_service.payments.operations import LATER, Preparer
 from payment_service.payments.provider import PaymentProvider
 from payment_service.payments.store import Sale
 from payment_service.refunds import opening
-from payment_service.settling.domain import Step, next_step
+from payment_service.settling.domain import Next, Step, next_step
 from payment_service.tickets_client import TicketsClient, TicketsRefused
 
 LONGEST_DELAY_S = 60
@@ -79,41 +80,74 @@ async def settle_claimed(means: Means, claim: Claim, sale: Sale | None = None) -
                 await orders.postpone(tx, claim, delay)
 
 
+class _Then(Enum):
+    """What follows a step."""
+
+    GO_ON = auto()  # with what is known
+    LOOK = auto()  # at the order again
+    REST = auto()  # until later
+    STOP = auto()  # nothing is left to do, and that is stored
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was found out a moment ago: whether tickets were issued, whom Stripe was asked about."""
+
+    issued: bool = False
+    looked: set[str] = field(default_factory=set)
+
+
 async def settle(means: Means, claim: Claim, sale: Sale | None = None) -> None:
     """Take an order as far as it can go now."""
-    issued, looked = False, set[str]()
+    known = _Known()
     for _ in range(MAX_STEPS):
         sale = sale or await payments.get_sale(means.database, claim.order_id)
         assert sale is not None, "orders are never deleted"
-        order, about = sale.order, None
-        step, about = next_step(
-            order, sale.payments, overdue=sale.is_overdue, issued=issued, looked=looked
+        step, payment = next_step(
+            sale.order,
+            sale.payments,
+            overdue=sale.is_overdue,
+            issued=known.issued,
+            looked=known.looked,
         )
         if step is Step.NOTHING:
             await orders.rest(means.database, claim, _next_look(sale))
             return
-        if step is Step.ISSUE:
-            issued = await _issue(means, order)
-            sale = sale if issued else None
-        elif step in (Step.CAPTURE, Step.FINISH):
-            if await _take_money(means, claim, order, about):
+        match await _take(means, claim, sale.order, Next(step, payment), known):
+            case _Then.LOOK:
+                sale = None
+            case _Then.REST:
+                later = min(now() + LATER, sale.order.expires_at)
+                await orders.rest(means.database, claim, later)
                 return
-            sale = None
-        elif step is Step.TAKE_BACK:
-            await _take_back(means, order)
-            sale = None
-        elif step is Step.EXPIRE:
-            await _expire(means, order)
-            sale = None
-        else:
-            assert about is not None, "the other steps are about a payment"
-            if step in (Step.LOOK, Step.FEE):
-                looked.add(about.id)
-            if not await _attend(means, step, about):
-                await orders.rest(means.database, claim, min(now() + LATER, order.expires_at))
+            case _Then.STOP:
                 return
-            sale = None
     raise RuntimeError(f"order {claim.order_id} does not settle")
+
+
+async def _take(means: Means, claim: Claim, order: Order, todo: Next, known: _Known) -> _Then:
+    """Take one step."""
+    step, payment = todo
+    if step is Step.ISSUE:
+        known.issued = await _issue(means, order)
+        return _Then.GO_ON if known.issued else _Then.LOOK
+    if step in (Step.CAPTURE, Step.FINISH):
+        known.looked.clear()  # its fee is another question
+        return _Then.STOP if await _take_money(means, claim, order, payment) else _Then.LOOK
+    if step is Step.TAKE_BACK:
+        await _take_back(means, order)
+        return _Then.LOOK
+    if step is Step.EXPIRE:
+        await _expire(means, order)
+        return _Then.LOOK
+    assert payment is not None, "the other steps are about a payment"
+    if step is Step.PREPARE:
+        return _Then.LOOK if await _prepare(means, payment) else _Then.REST
+    known.looked.discard(payment.id)
+    await _attend(means, step, payment)
+    if step in (Step.LOOK, Step.FEE):
+        known.looked.add(payment.id)
+    return _Then.LOOK
 
 
 def _next_look(sale: Sale) -> datetime | None:
@@ -231,11 +265,9 @@ async def _expire(means: Means, order: Order) -> None:
             await ending.expire(tx, locked)
 
 
-async def _attend(means: Means, step: Step, payment: Payment) -> bool:
-    """Do what is to be done about one payment; False when it takes longer than we wait."""
+async def _attend(means: Means, step: Step, payment: Payment) -> None:
+    """Do what is to be done about a payment that the order does not wait for (any more)."""
     match step:
-        case Step.PREPARE:
-            return await _prepare(means, payment)
         case Step.CLOSE:
             await _close(means, payment)
         case Step.LOOK | Step.FEE:
@@ -244,10 +276,10 @@ async def _attend(means: Means, step: Step, payment: Payment) -> bool:
             await _void(means, payment)
         case Step.REFUND:
             await _refund(means, payment)
-    return True
 
 
 async def _prepare(means: Means, payment: Payment) -> bool:
+    """Have Stripe know of a payment; False when its turn comes later."""
     try:
         prepared = await means.preparer.prepare(payment)
     except PaymentRefused as refused:

@@ -40,7 +40,8 @@ async def hold_each(shop: Shop, of: event_pb2.Event, *quantities: int) -> hold_p
 async def accounts(shop: Shop, order: order_pb2.Order) -> dict[tuple[str, str], int]:
     """What the ledger has of an order's charge, by account and name of the ticket type."""
     find = """
-        SELECT account, coalesce(ticket_type_name, '') AS name, sum(amount_minor)::bigint AS minor
+        SELECT account, coalesce(ticket_type_name, '') AS name,
+            sum(entries.amount_minor)::bigint AS minor
         FROM ledger_transactions booked JOIN ledger_entries entries ON transaction_id = booked.id
         LEFT JOIN order_lines lines ON lines.order_id = booked.order_id
             AND lines.ticket_type_id = entries.ticket_type_id
