@@ -1,0 +1,510 @@
+"""Money goes where a plain model says, whatever happens in which order.
+
+Customers, admins, banks and Stripe's dashboard do what they like. Webhooks come when the machine
+takes them there: shuffled, again and again, after everything else, after a restart. After each
+step what everybody sees is compared with the model, and the invariants hold; when no webhook is
+left, those between Stripe and the books do, too. `TESSERA_MONEY_EXAMPLES` asks for more of it.
+"""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from tessera.payment.v1 import order_pb2, order_service_pb2
+from tessera.ticket.v1 import event_pb2, event_service_pb2
+
+from deploy.local.postgres import EmbeddedPostgres
+from kit.rpc_errors import RemoteError
+from tests.integration.payment_service import till
+from tests.integration.payment_service.installation import installed
+from tests.integration.payment_service.money_model import (
+    CANCELLING,
+    CANCELLING_PERCENT,
+    CHARGED,
+    DISCOUNTS,
+    FEE,
+    FEE_PERCENT,
+    HELD,
+    TAX_PERCENT,
+    TO_AUTHENTICATE,
+    UNPAID,
+    USES,
+    Attempt,
+    Order,
+    Refund,
+    Till,
+)
+from tests.integration.payment_service.money_seen import Letter, Postman, Sold, compare
+from tests.integration.payment_service.support import (
+    CUSTOMER,
+    Shop,
+    intent_id,
+    open_shop,
+    opened_by,
+)
+from tests.integration.payment_service.test_restarts import down
+from tests.integration.payment_service.test_vouchers import make
+from tests.integration.ticket_service.support import (
+    days_ahead,
+    event,
+    eventually,
+    money,
+    new_key,
+    ticket_type,
+)
+from tests.support.invariants import broken_invariants, broken_money, unsettled
+
+Result = TypeVar("Result")
+Ask = Callable[[str], Awaitable[Any]]
+
+METHODS = ("pm_card_visa", "pm_card_visa", "at once", "pm_card_pendingRefund")
+OTHERS = ("pm_card_visa_chargeDeclined", "pm_card_authenticationRequired")
+MOST_ORDERS = 4
+MOST_ATTEMPTS = 3  # for each
+AMOUNTS = st.sampled_from((1, 1000, 6270, 100_000))
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where machines run: in a thread beside the event loop, in a shop without webhooks."""
+
+    loop: asyncio.AbstractEventLoop
+    shop: Shop
+    postman: Postman
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=120)
+
+
+class MoneyMachine(RuleBasedStateMachine):
+    """One organizer's sales."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+        self.shop = replace(world.shop, organizer_id=f"org_{uuid.uuid4().hex}")
+        self.till = Till()
+        self.sold: list[Sold] = []
+        self.event = world.run(self._open())
+
+    async def _open(self) -> event_pb2.Event:
+        shop, policy = self.shop, {"until": days_ahead(20), "fee": money("3.00")}
+        assert CANCELLING == 300
+        fee = {"per_ticket": money("1.50"), "percentage": str(FEE_PERCENT), "tax_rate": "10"}
+        assert FEE == 150
+        draft = await shop.tickets.events.CreateEvent(
+            event(
+                booking_fee=fee,
+                cancellation_policy={**policy, "fee_percentage": str(CANCELLING_PERCENT)},
+            ),
+            metadata=shop.admin,
+        )
+        kind = ticket_type(draft.id, total_stock=100, tax_rate=str(TAX_PERCENT), tax_included=False)
+        await shop.tickets.events.CreateTicketType(kind, metadata=shop.admin)
+        for code, percentage in DISCOUNTS.items():
+            if code:
+                await make(shop, code=code, percentage=str(percentage), max_redemptions=USES)
+        publish = event_service_pb2.PublishEventRequest(event_id=draft.id)
+        return await shop.tickets.events.PublishEvent(publish, metadata=shop.admin)
+
+    @rule(data=st.data())
+    def step(self, data: st.DataObject) -> None:
+        """Something happens: one rule, since of many Hypothesis leaves half out of an example."""
+        happens = data.draw(st.sampled_from(self._possible()).map(lambda each: each.__name__))
+        getattr(self, happens)(data)
+
+    def _possible(self) -> list[Callable[[st.DataObject], None]]:
+        """What may happen now; what leads to more, more often."""
+        sold, attempts, post = self.sold, self._attempts(), self.world.postman
+        weights = {
+            self.order: 2 * (len(sold) < MOST_ORDERS),
+            self.begin_another: any(len(each.model.attempts) < MOST_ATTEMPTS for each in sold),
+            self.confirm: 8 * any(map(is_open, attempts)),
+            self.authenticate: 4 * any(each.at_stripe == TO_AUTHENTICATE for each in attempts),
+            self.cancel: any(each.model.state != "CANCELLED" for each in sold),
+            self.expire: any(each.model.state == "PENDING" for each in sold),
+            self.restart: bool(sold),
+            self.refund: 4 * any(each.model.was_paid for each in sold),
+            self.dispute: 4 * any(map(is_disputable, sold)),
+            self.decide: 3 * any(each.dispute == "open" for each in attempts),
+            self.refund_in_dashboard: 2 * any(map(is_refundable, attempts)),
+            self.have_the_bank_move: 2 * any(map(may_move, self._given())),
+            self.hear: 6 * bool(post.bag),
+            self.hear_everything: 3 * bool(post.bag),
+            self.hear_again: bool(post.known),
+        }
+        return [rule for rule, weight in weights.items() for _ in range(weight)]
+
+    # Customers and admins
+
+    def order(self, data: st.DataObject) -> None:
+        quantity = data.draw(st.integers(1, 2))
+        voucher = data.draw(st.sampled_from(("", "", "TENTH", "GUEST")))
+        found, order = self.world.run(self._order(quantity, voucher))
+        assert found == self.till.order(quantity, voucher)
+        if order is None:
+            return
+        model = self.till.orders[-1]
+        assert till_cents(order) == model.total
+        self.sold.append(Sold(model, order))
+        if model.total:
+            self._add_attempt(self.sold[-1], order)
+
+    async def _order(self, quantity: int, voucher: str) -> tuple[str, order_pb2.Order | None]:
+        held = await self.shop.hold(self.event, quantity)
+
+        async def ask(key: str) -> order_pb2.Order:
+            request = order_service_pb2.CreateOrderRequest(
+                hold_id=held.id,
+                customer=order_service_pb2.CreateOrderCustomer(**CUSTOMER),
+                voucher_code=voucher,
+                idempotency_key=key,
+            )
+            return await self.shop.payments.orders.CreateOrder(request)
+
+        return await twice(ask)
+
+    def _add_attempt(self, sold: Sold, answer: order_pb2.Order) -> None:
+        attempt = Attempt(intent_id(answer), sold.model.total)
+        sold.model.attempts.append(attempt)
+        sold.payments[attempt] = answer
+
+    def begin_another(self, data: st.DataObject) -> None:
+        few = [each for each in self.sold if len(each.model.attempts) < MOST_ATTEMPTS]
+        sold = data.draw(st.sampled_from(few))
+        found, answer = self.world.run(twice(partial(self.shop.attempt, sold.order)))
+        assert found == self.till.begin(sold.model)
+        if answer:
+            self._add_attempt(sold, answer)
+
+    def confirm(self, data: st.DataObject) -> None:
+        sold, attempt = self._some_attempt(data, is_open)
+        method = data.draw(st.sampled_from(METHODS + METHODS + OTHERS))
+        self.world.run(self._confirm(sold.payments[attempt], method))
+        attempt.takes_time = method == "pm_card_pendingRefund"
+        attempt.at_stripe = {
+            "at once": CHARGED,
+            "pm_card_visa_chargeDeclined": UNPAID,
+            "pm_card_authenticationRequired": TO_AUTHENTICATE,
+        }.get(method, HELD)
+
+    async def _confirm(self, payment: order_pb2.Order, method: str) -> None:
+        held_first: Any = {"card": {"capture_method": "manual"}}
+        if method == "at once":
+            await self.shop.charges_at_once(payment)
+        else:
+            await self.shop.sandbox.stripe.v1.payment_intents.update_async(
+                intent_id(payment), {"payment_method_options": held_first}
+            )
+        card = "pm_card_visa" if method == "at once" else method
+        answer = await self.shop.pay(payment, card)
+        assert answer.status_code == (402 if "Declined" in method else 200), answer.text
+
+    def authenticate(self, data: st.DataObject) -> None:
+        _, attempt = self._some_attempt(data, lambda each: each.at_stripe == TO_AUTHENTICATE)
+        outcome = data.draw(st.sampled_from(("succeeded", "failed")))
+        path = f"/payment_intents/{attempt.intent}/authentication"
+        self.world.run(self.shop.sandbox.ask(path, outcome=outcome))
+        attempt.at_stripe = HELD if outcome == "succeeded" else UNPAID
+
+    def cancel(self, data: st.DataObject) -> None:
+        sold, by_customer = self._some(data), data.draw(st.booleans())
+        by = opened_by(sold.order) if by_customer else self.shop.admin
+        ask = partial(self.shop.cancel, sold.order, by)
+        found, _ = self.world.run(twice(ask))
+        assert found == self.till.cancel(sold.model, by_customer=by_customer)
+
+    def expire(self, data: st.DataObject) -> None:
+        pending = [each for each in self.sold if each.model.state == "PENDING"]
+        sold = data.draw(st.sampled_from(pending))
+        self.world.run(self.shop.reach_deadline(sold.order))
+        self.till.expire(sold.model)
+
+    def refund(self, data: st.DataObject) -> None:
+        sold = self._some(data, lambda each: each.model.was_paid)
+        numbers, minor = set[int](), None
+        match data.draw(st.sampled_from(("all", "amount", "tickets"))):
+            case "amount":
+                minor = data.draw(AMOUNTS)
+            case "tickets":
+                numbers = data.draw(st.sets(st.integers(1, sold.model.quantity), min_size=1))
+        found, exists = self.world.run(self._refund(sold, minor, numbers))
+        if exists:
+            assert found == self.till.refund(sold.model, minor, numbers)
+
+    async def _refund(self, sold: Sold, minor: int | None, numbers: set[int]) -> tuple[str, bool]:
+        fields: dict[str, Any] = {}
+        if numbers:
+            issued = await self.shop.issued(sold.order)
+            fields["ticket_ids"] = [each.id for each in issued if each.number in numbers]
+            if len(fields["ticket_ids"]) < len(numbers):
+                return "", False  # they were never issued
+        elif minor is not None:
+            fields["amount"] = money(f"{minor / 100:.2f}")
+
+        async def ask(key: str) -> Any:
+            return await till.refund(self.shop, sold.order, idempotency_key=key, **fields)
+
+        found, _ = await twice(ask)
+        return found, True
+
+    def restart(self, data: st.DataObject) -> None:
+        """Webhooks that come after it are signed anew."""
+
+        async def leave_and_return() -> None:
+            async with down(self.shop, "payment_service"):
+                pass
+
+        self.world.run(leave_and_return())
+        if self.world.postman.bag:
+            self.hear(data)
+
+    # Banks, and Stripe's dashboard
+
+    def dispute(self, data: st.DataObject) -> None:
+        sold = data.draw(st.sampled_from(list(filter(is_disputable, self.sold))))
+        kept = sold.model.kept
+        assert kept
+        kept.disputed = kept.net
+        self.world.run(till.dispute(self.shop, sold.payments[kept]))
+        kept.dispute = "open"
+
+    def decide(self, data: st.DataObject) -> None:
+        _, attempt = self._some_attempt(data, lambda each: each.dispute == "open")
+        verdict = data.draw(st.sampled_from(("won", "lost")))
+        self.world.run(self._decide(attempt, verdict))
+        attempt.dispute = verdict
+
+    async def _decide(self, attempt: Attempt, verdict: str) -> None:
+        found = await self.shop.sandbox.stripe.v1.disputes.list_async(
+            {"payment_intent": attempt.intent}
+        )
+        await till.decide(self.shop, found.data[0].id, verdict)
+
+    def refund_in_dashboard(self, data: st.DataObject) -> None:
+        sold, attempt = self._some_attempt(data, is_refundable)
+        minor = min(data.draw(AMOUNTS), attempt.total - attempt.returned)
+        made = self.world.run(till.in_dashboard(self.shop, sold.payments[attempt], minor))
+        refund = Refund(attempt, minor, id=made.id)
+        self.till.at_stripe(refund)
+        assert made.status == refund.at_stripe
+
+    def have_the_bank_move(self, data: st.DataObject) -> None:
+        """A refund that takes its time goes through, or the money comes back."""
+        refund = data.draw(st.sampled_from(list(filter(may_move, self._given()))))
+        if refund.at_stripe == "pending" and data.draw(st.booleans()):
+            self.world.run(self.shop.sandbox.ask("/settle", object=refund.id))
+            refund.at_stripe = "succeeded"
+        else:
+            self.world.run(self.shop.sandbox.ask(f"/refunds/{refund.id}/fail"))
+            refund.at_stripe = "failed"
+
+    # Webhooks
+
+    def hear(self, data: st.DataObject) -> None:
+        bag = self.world.postman.bag
+        self._hear(bag.pop(data.draw(st.integers(0, len(bag) - 1))))
+
+    def hear_again(self, data: st.DataObject) -> None:
+        known = self.world.postman.known
+        self._take(known[data.draw(st.integers(0, len(known) - 1))])
+
+    def hear_everything(self, data: st.DataObject) -> None:
+        self._hear_all(data.draw(st.randoms()).shuffle)
+
+    def _hear_all(self, arrange: Callable[[list[Letter]], None]) -> None:
+        bag = self.world.postman.bag
+        while bag:
+            letters, bag[:] = bag[:], []
+            arrange(letters)
+            for letter in letters:
+                self._hear(letter)
+            self._settle()
+
+    def _hear(self, letter: Letter) -> None:
+        """What is refused now comes again later."""
+        sold, attempt = self._about(letter)
+        taken = True
+        about = letter.about
+        match about["object"]:
+            case "payment_intent":
+                self.till.hear(sold.model, attempt, about["status"])
+            case "refund":
+                (refund,) = [each for each in attempt.given if each.id == about["id"]]
+                taken = self.till.hear_refund(sold.model, refund, about["status"])
+            case "dispute":
+                self.till.hear_dispute(sold.model, attempt, about["status"])
+        assert self._take(letter) == taken
+        (self.world.postman.known if taken else self.world.postman.bag).append(letter)
+        self._settle()
+
+    def _take(self, letter: Letter) -> bool:
+        return self.world.run(letter.take_to(self.shop))
+
+    def _about(self, letter: Letter) -> tuple[Sold, Attempt]:
+        about = letter.about
+        intent = about["id"] if about["object"] == "payment_intent" else about["payment_intent"]
+        return next(
+            (sold, attempt)
+            for sold in self.sold
+            for attempt in sold.model.attempts
+            if attempt.intent == intent
+        )
+
+    # Choosing
+
+    def _attempts(self) -> list[Attempt]:
+        return [attempt for sold in self.sold for attempt in sold.model.attempts]
+
+    def _given(self) -> list[Refund]:
+        return [each for attempt in self._attempts() for each in attempt.given if each.id]
+
+    def _some(self, data: st.DataObject, rather: Callable[[Sold], bool] = lambda _: True) -> Sold:
+        """Mostly one of those that something may become of."""
+        wanted = [each for each in self.sold if rather(each)]
+        return data.draw(st.sampled_from([*self.sold, *wanted, *wanted, *wanted]))
+
+    def _some_attempt(
+        self, data: st.DataObject, that: Callable[[Attempt], bool]
+    ) -> tuple[Sold, Attempt]:
+        some = [
+            (sold, attempt)
+            for sold in self.sold
+            for attempt in sold.model.attempts
+            if that(attempt)
+        ]
+        return data.draw(st.sampled_from(some))
+
+    # What everybody sees
+
+    @invariant()
+    def all_is_as_the_model_says(self) -> None:
+        self._settle()
+        self.world.run(self._check())
+
+    async def _check(self) -> None:
+        await asyncio.gather(*(compare(self.shop, sold) for sold in self.sold))
+        url, sandbox = self.shop.installation.database_url, self.shop.sandbox
+        assert await broken_invariants(url, "payment") == []
+        if self.world.postman.bag:
+            return
+        assert await broken_money(url, sandbox.url, sandbox.keys.secret_key) == []
+        for sold in self.sold:
+            booked = await till.books(self.shop, sold.order)
+            assert booked.get("PROVIDER", 0) == sold.model.net
+            assert sum(booked.values()) == 0
+
+    def _settle(self) -> None:
+        """Let the service come to rest, and collect what Stripe has to say by then."""
+        self.world.run(self._rest())
+
+    async def _rest(self) -> None:
+        async def is_quiet() -> bool:
+            return not await unsettled(self.shop.installation.database_url)
+
+        await eventually(is_quiet, 60)
+        await self.world.postman.collect()
+        for sold in self.sold:
+            await self._name(sold.model)
+
+    async def _name(self, order: Order) -> None:
+        """Learn what Stripe calls the refunds that it made for us."""
+        for attempt in order.attempts:
+            nameless = [each for each in attempt.given if not each.id]
+            if nameless:
+                page = await self.shop.sandbox.stripe.v1.refunds.list_async(
+                    {"payment_intent": attempt.intent, "limit": 100}
+                )
+                taken = {each.id for each in attempt.given}
+                new = [each for each in page.data[::-1] if each.id not in taken]
+                for refund, made in zip(nameless, new, strict=True):
+                    assert refund.minor == made.amount
+                    refund.id = made.id
+
+    def teardown(self) -> None:
+        """In the end everything is heard, and all is well."""
+        self._settle()
+        self._hear_all(list.reverse)
+        self.world.run(self._check())
+        self.world.postman.known.clear()
+
+
+def is_open(attempt: Attempt) -> bool:
+    return attempt.at_stripe in {UNPAID, TO_AUTHENTICATE}
+
+
+def is_refundable(attempt: Attempt) -> bool:
+    return attempt.is_charged and not attempt.at_bank and attempt.net > 0
+
+
+def is_disputable(sold: Sold) -> bool:
+    kept = sold.model.kept
+    return kept is not None and kept.net > 0 and not kept.dispute
+
+
+def may_move(refund: Refund) -> bool:
+    return refund.at_stripe in {"pending", "succeeded"}
+
+
+async def twice(ask: Ask) -> tuple[str, Any]:
+    """I4: asked again with the same key, the answer is the same; `OK`, or why it was refused."""
+    key = new_key()
+    try:
+        first = await ask(key)
+    except RemoteError as error:
+        return error.reason, None
+    again = await ask(key)
+    assert (again.id, again.payment.id if hasattr(again, "payment") else "") == (
+        first.id,
+        first.payment.id if hasattr(first, "payment") else "",
+    )
+    return "OK", first
+
+
+def till_cents(order: order_pb2.Order) -> int:
+    return int(order.total.amount.replace(".", ""))
+
+
+@pytest.fixture
+async def shop(postgres: EmbeddedPostgres, tls_dir: Path, tmp_path: Path) -> AsyncIterator[Shop]:
+    """A shop of its own, to which no webhook gets that the test does not take there."""
+    url = postgres.url.replace("/tessera?", f"/t{uuid.uuid4().hex[:12]}?")
+    async with (
+        installed(url, tls_dir, tmp_path / "stripe") as installation,
+        open_shop(installation) as shop,
+    ):
+        await installation.sandbox.ask("/webhooks/faults", action="drop", times=None)
+        yield shop
+
+
+async def test_money_goes_where_a_plain_model_says(shop: Shop) -> None:
+    world = World(asyncio.get_running_loop(), shop, Postman(shop))
+
+    class Machine(MoneyMachine):
+        def __init__(self) -> None:
+            super().__init__(world)
+
+    await asyncio.to_thread(run_state_machine_as_test, Machine, settings=SETTINGS)
+
+
+SETTINGS = settings(
+    max_examples=int(os.environ.get("TESSERA_MONEY_EXAMPLES", "6")),
+    stateful_step_count=30,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
