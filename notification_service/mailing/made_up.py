@@ -49,6 +49,8 @@ class MadeUp:
         ]
         self._is_seated = [each.is_seated for each in types]
         self._order = _order(event, self._lines, kind)
+        # Only who was given a ticket has it by their own address.
+        self._holder_email = CUSTOMER.email if kind is Kind.TICKET_TRANSFERRED else ""
 
     def notification(self, kind: Kind) -> Notification:
         """As if its message had come just now."""
@@ -101,7 +103,7 @@ class MadeUp:
                     ticket_type_id=line.ticket_type_id,
                     ticket_type_name=line.ticket_type_name,
                     holder_name=CUSTOMER.full_name,
-                    holder_email=CUSTOMER.email,
+                    holder_email=self._holder_email,
                 )
                 if self._is_seated[position]:
                     ticket.seat.CopyFrom(_seat(_SEATS[position][each]))
