@@ -26,6 +26,7 @@ from payment_service.tables import pacers
 MAX_WAITING = 50_000  # in each line of a process; their holds run out long before
 _AHEAD_S = 0.25  # turns are taken for so long ahead, that replicas take turns, too
 _LOOK_S = 0.02  # how often background work looks whether there is nothing else to do
+_LEAST = 0.8  # of the time between two turns
 _PATIENCE_S = 1.0  # background work that waited so long has a turn like everybody
 
 
@@ -61,6 +62,7 @@ class Pacer:
         self._lines: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
         self._serving: asyncio.Task[None] | None = None
         self._came = asyncio.Event()
+        self._given = 0.0  # when the last turn was given
         self._background_since = 0.0  # when background work last had a turn, or began to wait
 
     async def turn(self) -> None:
@@ -151,10 +153,13 @@ class Pacer:
         return float(rows[0][0]) if rows else None
 
     async def _give(self, turns: Sequence[asyncio.Future[None]], in_s: float) -> None:
+        """At its moment, each; who is late for some reason does not make up for it in one go."""
         loop = asyncio.get_running_loop()
         first = loop.time() + in_s
         for number, turn in enumerate(turns):
-            await asyncio.sleep(max(0.0, first + number * self._apart_s - loop.time()))
+            moment = max(first + number * self._apart_s, self._given + _LEAST * self._apart_s)
+            await asyncio.sleep(max(0.0, moment - loop.time()))
+            self._given = loop.time()
             if not turn.done():
                 turn.set_result(None)
 
