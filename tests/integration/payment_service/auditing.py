@@ -89,6 +89,14 @@ async def auditing(shop: Shop) -> AsyncIterator[Auditor]:
     await shop.settled()
 
 
+async def left_to_heal(shop: Shop) -> list[str]:
+    """What a reconciliation puts right: of what settles by itself, nothing may be left."""
+    auditor = Auditor(shop)
+    run = await auditor.finished(await auditor.start())
+    healed = [finding for finding in run.findings if finding.is_healed]
+    return [f"{each.kind} {each.subject}: {each.detail}" for each in healed]
+
+
 async def deaf(shop: Shop) -> None:
     """Have all of Stripe's webhooks get lost from now on."""
     await shop.sandbox.ask("/webhooks/faults", action="drop")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.postgres import EmbeddedPostgres
-from tests.integration.payment_service.auditing import Auditor, auditing
+from tests.integration.payment_service.auditing import Auditor, auditing, left_to_heal
 from tests.integration.payment_service.bookkeeping import Books, open_books
 from tests.integration.payment_service.installation import installed
 from tests.integration.payment_service.support import Shop, open_shop
@@ -24,6 +24,7 @@ async def running_shop(
         open_shop(installation) as shop,
     ):
         yield shop
+        assert await left_to_heal(shop) == []
 
 
 @pytest.fixture
