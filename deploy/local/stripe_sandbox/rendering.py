@@ -18,14 +18,15 @@ PUBLISHABLE_FIELDS = (
 
 
 def public(body: JsonObject) -> JsonObject:
-    """Without the sandbox's own notes, whose names begin with an underscore."""
-    return {name: _public(value) for name, value in body.items() if not name.startswith("_")}
+    """Without the sandbox's own notes, whose names begin with an underscore.
 
-
-def _public(value: Any) -> Any:
-    if isinstance(value, dict):
-        return public(value)
-    return [_public(item) for item in value] if isinstance(value, list) else value
+    An object has them at its top only: what stands inside of another is public already, save in a
+    list of objects.
+    """
+    shown = {name: value for name, value in body.items() if not name.startswith("_")}
+    if shown.get("object") == "list":
+        shown["data"] = [public(item) for item in shown["data"]]
+    return shown
 
 
 def for_browser(body: JsonObject) -> JsonObject:
