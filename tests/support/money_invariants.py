@@ -125,6 +125,64 @@ BOOKS = (
            OR (lost.id IS NULL) <> (disputes.state = 'OPEN') AND disputes.state <> 'WON'
         """,
     ),
+    Check(
+        "I8",
+        "what is booked has moved what was charged, given back and withdrawn",
+        """
+        WITH due (source, minor) AS (
+            SELECT 'charge:' || id, amount_minor FROM payments
+            UNION ALL SELECT 'refund:' || id, -amount_minor FROM refunds
+            UNION ALL SELECT 'refund_failed:' || id, amount_minor FROM refunds
+            UNION ALL SELECT 'dispute_opened:' || id, -amount_minor FROM disputes
+            UNION ALL SELECT 'dispute_won:' || id, amount_minor FROM disputes
+            UNION ALL SELECT 'dispute_lost:' || id, 0 FROM disputes
+        )
+        SELECT booked.source, due.minor AS due, moved.minor AS moved
+        FROM ledger_transactions booked LEFT JOIN due ON due.source = booked.source
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(amount_minor) FILTER (WHERE account = 'PROVIDER'), 0) AS minor
+            FROM ledger_entries WHERE transaction_id = booked.id
+        ) moved
+        WHERE split_part(booked.source, ':', 1) IN ('charge', 'refund', 'refund_failed',
+              'dispute_opened', 'dispute_won', 'dispute_lost')
+          AND due.minor IS DISTINCT FROM moved.minor
+        """,
+    ),
+    Check(
+        "I8",
+        "a charge is booked as its order's lines, booking fee and tax, or is owed if it keeps none",
+        """
+        SELECT booked.source, parts.booked, lines.net, lines.tax
+        FROM payments JOIN orders ON orders.id = payments.order_id
+        JOIN ledger_transactions booked ON booked.source = 'charge:' || payments.id
+        CROSS JOIN LATERAL (
+            SELECT ARRAY[
+                coalesce(-sum(amount_minor) FILTER (WHERE account = 'TICKET_REVENUE'), 0),
+                coalesce(-sum(amount_minor) FILTER (WHERE account = 'BOOKING_FEES'), 0),
+                coalesce(-sum(amount_minor) FILTER (WHERE account = 'TAX'), 0),
+                coalesce(-sum(amount_minor) FILTER (WHERE account = 'UNALLOCATED'), 0)
+            ] AS booked FROM ledger_entries WHERE transaction_id = booked.id
+        ) parts
+        CROSS JOIN LATERAL (
+            SELECT sum(amount_minor - tax_minor) AS net, sum(tax_minor) AS tax
+            FROM order_lines WHERE order_id = orders.id
+        ) lines
+        WHERE parts.booked IS DISTINCT FROM CASE WHEN orders.payment_id = payments.id
+            THEN ARRAY[lines.net, orders.booking_fee_minor - orders.booking_fee_tax_minor,
+                       lines.tax + orders.booking_fee_tax_minor, 0]
+            ELSE ARRAY[0, 0, 0, payments.amount_minor::numeric] END
+        """,
+    ),
+    Check(
+        "I8",
+        "what is booked about an order is in its organizer's books, under its event and voucher",
+        """
+        SELECT booked.source, booked.organizer_id, booked.event_id, booked.voucher_id
+        FROM ledger_transactions booked JOIN orders ON orders.id = booked.order_id
+        WHERE (booked.organizer_id, booked.event_id, booked.voucher_id)
+            IS DISTINCT FROM (orders.organizer_id, orders.event_id, orders.voucher_id)
+        """,
+    ),
 )
 
 _PAYMENTS = """

@@ -4,6 +4,8 @@
   without it: `test_without_the_balance_guard_money_appears_and_is_seen`;
 - the triggers `append_only`: `test_nobody_changes_what_is_booked`; without them:
   `test_without_the_guard_of_the_past_a_change_is_seen`;
+- that the books are those of what happened: `test_booking_of_…_is_seen` (test_invariants.py has
+  the rest of I8);
 - unique sources: `test_a_source_is_booked_once_however_many_come_at_once`.
 """
 
@@ -15,7 +17,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from payment_service.ledger import store
 from payment_service.ledger.domain import Account, Entry, Kind, Question, Transaction, Unbalanced
+from tests.integration.payment_service.auditing import forget, paid, payment_of
 from tests.integration.payment_service.bookkeeping import Books
+from tests.integration.payment_service.support import Shop
+from tests.support.invariants import broken_invariants
 
 TICKETS = Transaction(
     Kind.CHARGE,
@@ -114,6 +119,50 @@ async def test_without_the_guard_of_the_past_a_change_is_seen(books: Books) -> N
     assert len(await books.broken()) == 3  # both transactions, and their currency
     await books.execute("DELETE FROM ledger_entries")
     assert len(await books.broken()) == 2  # both say that money moved, and not which
+
+
+async def test_booking_of_what_never_was_is_seen(shop: Shop) -> None:
+    about = (shop.organizer_id, "evt_1", "ord_1", "EUR")
+    forged = Transaction(Kind.CHARGE, "charge:pay_nowhere", *about, TICKETS.entries)
+    async with shop.installation.database("payment").begin() as tx:
+        await store.book(tx, forged)
+    assert ["pay_nowhere" in found for found in await broken(shop)] == [True]
+    await forget(shop, forged.source)
+
+
+async def test_booking_of_another_amount_is_seen(shop: Shop) -> None:
+    order = await paid(shop)
+    change = "UPDATE payments SET amount_minor = :minor WHERE order_id = :id"
+    await shop.installation.execute("payment", change, id=order.id, minor=4_999)
+    assert len([found for found in await broken(shop) if "has moved" in found]) == 1
+    await shop.installation.execute("payment", change, id=order.id, minor=5_000)
+
+
+async def test_booking_of_other_parts_than_the_orders_is_seen(shop: Shop) -> None:
+    order = await paid(shop)
+    change = "UPDATE order_lines SET tax_minor = :tax WHERE order_id = :id"
+    await shop.installation.execute("payment", change, id=order.id, tax=1)
+    assert ["lines, booking fee and tax" in found for found in await broken(shop)] == [True]
+    await shop.installation.execute("payment", change, id=order.id, tax=0)
+    # As if the order kept nothing: then the charge were owed.
+    keep = "UPDATE orders SET payment_id = :kept WHERE id = :id"
+    kept = await payment_of(shop, order)
+    await shop.installation.execute("payment", keep, id=order.id, kept=None)
+    assert any("is owed" in found for found in await broken(shop))
+    await shop.installation.execute("payment", keep, id=order.id, kept=kept)
+
+
+async def test_booking_in_somebody_elses_books_is_seen(shop: Shop) -> None:
+    order = await paid(shop)
+    change = "UPDATE orders SET organizer_id = :organizer WHERE id = :id"
+    await shop.installation.execute("payment", change, id=order.id, organizer="org_other")
+    found = await broken(shop)
+    assert ["organizer's books" in each for each in found] == [True, True]  # the charge, its fee
+    await shop.installation.execute("payment", change, id=order.id, organizer=shop.organizer_id)
+
+
+async def broken(shop: Shop) -> list[str]:
+    return await broken_invariants(shop.installation.database_url, "payment")
 
 
 _ADD_MONEY = """
