@@ -46,13 +46,18 @@ class Connection(asyncio.Protocol):
         _, connection = await loop.create_connection(cls, address.hostname, address.port)
         return connection
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used: the other side closes connections that nobody uses for long."""
+        return self._transport is not None and not self._transport.is_closing()
+
     async def send(self, request: bytes) -> Answer:
         """The answer to a request that `encode` made.
 
         Raises:
             OSError: the connection was lost, or there was no answer within `TIMEOUT_S`.
         """
-        if self._transport is None or self._transport.is_closing():
+        if not self.is_open or self._transport is None:
             raise ConnectionResetError("the connection is closed")
         assert self._waiting is None, "one request at a time"
         loop = asyncio.get_running_loop()

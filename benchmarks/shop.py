@@ -4,6 +4,7 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from benchmarks.mesh import Mesh
 
@@ -17,10 +18,14 @@ class Event:
     id: str
     ticket_type_id: str
 
-    def hold(self, quantity: int = 1) -> bytes:
+    def request(self, quantity: int = 1) -> dict[str, Any]:
         """What takes so many tickets off sale."""
         items = [{"ticket_type_id": self.ticket_type_id, "quantity": quantity}]
-        return json.dumps({"event_id": self.id, "items": items}).encode()
+        return {"event_id": self.id, "items": items}
+
+    def hold(self, quantity: int = 1) -> bytes:
+        """The same, as it is sent."""
+        return json.dumps(self.request(quantity)).encode()
 
 
 async def open_shop(mesh: Mesh) -> str:

@@ -76,10 +76,7 @@ class Crowd:
             await asyncio.sleep(_PAUSE_S)
 
     async def _order(self, email: str) -> str:
-        try:
-            customer = self._free.pop() if self._free else await self._open()
-        except OSError as error:
-            raise SaleFailed(f"connect: {type(error).__name__}") from error
+        customer = await self._connected()
         try:
             order_id = await customer.buy(email)
         except SaleFailed:
@@ -88,9 +85,18 @@ class Crowd:
         self._free.append(customer)
         return order_id
 
-    async def _open(self) -> Customer:
+    async def _connected(self) -> Customer:
+        """One who was here before, with the connections of then, or a new one."""
+        while self._free:
+            customer = self._free.pop()
+            if customer.is_connected:
+                return customer
+            customer.close()
         plan = self.plan
-        return await Customer.open(plan["url"], plan["stripe_url"], plan["hold"].encode())
+        try:
+            return await Customer.open(plan["url"], plan["stripe_url"], plan["hold"].encode())
+        except OSError as error:
+            raise SaleFailed(f"connect: {type(error).__name__}") from error
 
     async def _paid(self, order_id: str) -> None:
         self._waiting[order_id] = asyncio.get_running_loop().create_future()

@@ -26,6 +26,10 @@ class Customer:
         """Connect; `hold` is the body that takes a ticket off sale. Raises OSError."""
         return cls(await Connection.open(url), await Connection.open(stripe_url), hold)
 
+    @property
+    def is_connected(self) -> bool:
+        return self._gateway.is_open and self._stripe.is_open
+
     def close(self) -> None:
         self._gateway.close()
         self._stripe.close()

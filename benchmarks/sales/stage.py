@@ -103,8 +103,10 @@ async def until(holds: Callable[[], bool], within_s: float, failure: str) -> Non
 
 
 @asynccontextmanager
-async def build(data_dir: Path) -> AsyncIterator[Stage]:
+async def build(data_dir: Path, settings: Mapping[str, str] | None = None) -> AsyncIterator[Stage]:
     """Start everything, ready to sell; all of it stops at the end.
+
+    `settings` are named without their prefix, and come on top of those of the benchmarks.
 
     Raises:
         BenchmarkFailed: a part did not start, or did not stop.
@@ -125,8 +127,9 @@ async def build(data_dir: Path) -> AsyncIterator[Stage]:
     try:
         await sandbox.start()
         await sink.start()
-        settings = _settings(keys, stripe_url, f"smtp://{LOCAL}:{sink.port}")
-        async with mesh.running(data_dir, separate=True, settings=settings) as running:
+        ours = _settings(keys, stripe_url, f"smtp://{LOCAL}:{sink.port}")
+        whole = {**ours, **(settings or {})}
+        async with mesh.running(data_dir, separate=True, settings=whole) as running:
             await _send_webhooks(stripe_url, f"{running.url}/v1/webhooks/stripe", keys)
             yield Stage(replace(running, stripe_url=stripe_url), keys, sink, Arrivals(mail_file))
     finally:
