@@ -176,6 +176,7 @@ def check_payable(order: Order, *, overdue: bool) -> None:
 
 
 def cancellation_fee(order: Order) -> int:
-    """What is kept when the customer cancels a paid order: at most all of it."""
-    fee = order.cancellation_fee_minor + rates.part(order.total_minor, order.cancellation_fee_ppm)
-    return min(fee, order.total_minor)
+    """What is kept when the customer cancels a paid order: at most all that is left of it."""
+    left = order.total_minor - order.refunded_minor
+    fee = order.cancellation_fee_minor + rates.part(left, order.cancellation_fee_ppm)
+    return min(fee, left)

@@ -67,6 +67,11 @@ def test_cancellation_fee_is_at_most_what_was_paid(fixed: int, ppm: int, kept: i
     assert cancellation_fee(order("PAID", "ISSUED", **terms)) == kept
 
 
+def test_cancellation_fee_is_a_part_of_what_did_not_go_back_before() -> None:
+    terms = {"cancellation_fee_ppm": 100_000, "refunded_minor": 5_000}
+    assert cancellation_fee(order("PAID", "ISSUED", **terms)) == 500
+
+
 def test_order_of_nothing_but_free_tickets_is_free() -> None:
     assert order(total_minor=0).is_free
     assert not order(total_minor=1).is_free
