@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import Message as Proto
 from sqlalchemy import (
+    CTE,
     Column,
     ColumnElement,
     DateTime,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     delete,
     func,
     literal,
@@ -72,6 +74,22 @@ async def add_if(
     values = select(*map(literal, row.values())).where(condition)
     await tx.execute(insert(_outbox).from_select(list(row), values))
     signal(tx, SIGNAL)
+
+
+def add_values(body: Proto, *, version: int = 1) -> dict[str, object]:
+    """What a statement with `add_when` is executed with, to announce this."""
+    row = _row(new_id("msg"), body, _headers(version))
+    return {f"message_{name}": value for name, value in row.items()}
+
+
+def add_when(condition: ColumnElement[bool]) -> CTE:
+    """For a statement that does something else as well: announces, on a condition.
+
+    Who runs it as a transaction by itself wakes `SIGNAL`.
+    """
+    columns = ("id", "routing_key", "type", "headers", "body")
+    values = (bindparam(f"message_{name}", type_=_outbox.c[name].type) for name in columns)
+    return insert(_outbox).from_select(columns, select(*values).where(condition)).cte("announced")
 
 
 async def add_all(tx: Transaction, bodies: Sequence[Proto], *, version: int = 1) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     DateTime,
@@ -16,10 +17,12 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from kit.database import Transaction as DatabaseTransaction
 from kit.ids import new_id
@@ -49,16 +52,25 @@ async def book_all(tx: DatabaseTransaction, booked: Sequence[Transaction]) -> se
     Whoever books the same sources meanwhile waits: in the order of their names, so that nobody
     waits for each other.
     """
+    values = book_values(booked)
+    if not values["ids"]:
+        return set()
+    new = {row.transaction_id for row in await tx.execute(_BOOK, values)}
+    return {
+        source for key, source in zip(values["ids"], values["sources"], strict=True) if key in new
+    }
+
+
+def book_values(booked: Sequence[Transaction]) -> dict[str, list[Any]]:
+    """What a statement with `book_if` is executed with, to book these transactions."""
     wanted = {each.source: each for each in booked if each.entries}
     made = [(new_id("ltx"), wanted[source]) for source in sorted(wanted)]
-    if not made:
-        return set()
     lines = [
         (key, position, entry)
         for key, each in made
         for position, entry in enumerate(each.entries, start=1)
     ]
-    values = {
+    return {
         "ids": [key for key, _ in made],
         "kinds": [each.kind.value for _, each in made],
         "sources": [each.source for _, each in made],
@@ -75,8 +87,11 @@ async def book_all(tx: DatabaseTransaction, booked: Sequence[Transaction]) -> se
         "ticket_type_ids": [entry.ticket_type_id for _, _, entry in lines],
         "amounts": [entry.amount_minor for _, _, entry in lines],
     }
-    new = {row.transaction_id for row in await tx.execute(_BOOK, values)}
-    return {each.source for key, each in made if key in new}
+
+
+def book_if(condition: ColumnElement[bool]) -> CTE:
+    """For a statement that does something else as well: books its `book_values`, on a condition."""
+    return _book(condition).cte("entries_booked")
 
 
 async def balances(tx: DatabaseTransaction, question: Question) -> list[Balance]:
@@ -201,19 +216,6 @@ _GIVEN = (
     )
     .render_derived(name="given")
 )
-_BOOKED = (
-    upsert(ledger_transactions)
-    .from_select(
-        [column.key for column in _GIVEN.c],
-        select(
-            *(column for column in _GIVEN.c if column is not _GIVEN.c.booked_at),
-            func.coalesce(_GIVEN.c.booked_at, func.now()),
-        ),
-    )
-    .on_conflict_do_nothing(index_elements=["source"])
-    .returning(_transactions.id)
-    .cte("booked")
-)
 _LINES = (
     func.unnest(
         bindparam("transaction_ids", type_=_TEXTS),
@@ -225,11 +227,30 @@ _LINES = (
     .table_valued("transaction_id", "position", "account", "ticket_type_id", "amount_minor")
     .render_derived(name="lines")
 )
-_BOOK = (
-    insert(ledger_entries)
-    .from_select(
-        [column.key for column in _LINES.c],
-        select(_LINES).join(_BOOKED, _BOOKED.c.id == _LINES.c.transaction_id),
+
+
+def _book(condition: ColumnElement[bool]) -> ReturningInsert[Any]:
+    booked = (
+        upsert(ledger_transactions)
+        .from_select(
+            [column.key for column in _GIVEN.c],
+            select(
+                *(column for column in _GIVEN.c if column is not _GIVEN.c.booked_at),
+                func.coalesce(_GIVEN.c.booked_at, func.now()),
+            ).where(condition),
+        )
+        .on_conflict_do_nothing(index_elements=["source"])
+        .returning(_transactions.id)
+        .cte("booked")
     )
-    .returning(_entries.transaction_id)
-)
+    return (
+        insert(ledger_entries)
+        .from_select(
+            [column.key for column in _LINES.c],
+            select(_LINES).join(booked, booked.c.id == _LINES.c.transaction_id),
+        )
+        .returning(_entries.transaction_id)
+    )
+
+
+_BOOK = _book(true())

@@ -171,6 +171,19 @@ async def set_fulfilment(tx: Transaction, order_id: str, fulfilment: Fulfilment)
     await tx.execute(changed)
 
 
+async def lock_orders(tx: Transaction, order_ids: Sequence[str]) -> list[Order]:
+    """Orders with their lines, locked one after the other in the order of their ids."""
+    query = select(*COLUMNS).where(orders.c.id.in_(order_ids)).order_by(orders.c.id)
+    return [order_of(row) for row in await tx.execute(query.with_for_update(of=orders))]
+
+
+async def cancel_paid(tx: Transaction, order_ids: Sequence[str], reason: str) -> None:
+    """Take locked, paid orders to their end; somebody else takes their tickets back."""
+    ended = {"state": OrderState.CANCELLED, "fulfilment": Fulfilment.TAKEN_BACK}
+    changed = update(orders).where(orders.c.id.in_(order_ids))
+    await tx.execute(changed.values(**ended, cancel_reason=reason))
+
+
 async def start_issuing(at: At, order_id: str) -> bool:
     """Note that ticket_service is about to be asked; False when the order is not to be paid."""
     return bool(list(await at.execute(_START_ISSUING, {"order_id": order_id})))
@@ -198,11 +211,9 @@ async def claim_due(tx: Transaction, limit: int, lease: timedelta) -> list[Claim
     return [Claim(*row) for row in rows]
 
 
-async def claim_order(
-    tx: Transaction, order_id: str, lease: timedelta, *, issuing: bool = False
-) -> Claim:
-    """One order, to look at right now; `issuing`: as one whose tickets are about to be issued."""
-    values = {"order_id": order_id, "lease": lease, "issuing": issuing}
+async def claim_order(tx: Transaction, order_id: str, lease: timedelta) -> Claim:
+    """One order, to look at right now."""
+    values = {"order_id": order_id, "lease": lease}
     return Claim(*(await tx.execute(_CLAIM, values)).one())
 
 
@@ -231,6 +242,15 @@ async def rest(at: At, claim: Claim, until: datetime | None) -> None:
 async def look_later(at: At, order_id: str, delay: timedelta) -> None:
     """Look at an order that waits for its deadline already after a while."""
     await at.execute(_LOOK_LATER, {"order_id": order_id, "delay": delay})
+
+
+async def look_again(tx: Transaction, order_id: str, delay: timedelta) -> None:
+    """Have a locked order looked at after a while, whoever is at it now and thinks to be the last.
+
+    Of an order that is about to be paid it changes what `next_attempt_at` must be for that.
+    """
+    deadline = func.least(orders.c.expires_at, func.now() + delay)
+    await tx.execute(update(orders).where(orders.c.id == order_id).values(next_attempt_at=deadline))
 
 
 async def is_overdue(tx: Transaction, order_id: str) -> bool:
@@ -306,14 +326,7 @@ _CLAIM_DUE = (
 _CLAIM = (
     update(orders)
     .where(orders.c.id == bindparam("order_id"))
-    .values(
-        next_attempt_at=func.now() + _lease,
-        attempts=orders.c.attempts + 1,
-        fulfilment=case(
-            (bindparam("issuing", type_=Boolean), Fulfilment.ISSUING.value),
-            else_=orders.c.fulfilment,
-        ),
-    )
+    .values(next_attempt_at=func.now() + _lease, attempts=orders.c.attempts + 1)
     .returning(*_CLAIMED)
 )
 _NEXT_DUE = select(func.extract("epoch", func.min(orders.c.next_attempt_at) - func.now()))

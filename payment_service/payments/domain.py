@@ -84,7 +84,7 @@ CAPTURABLE = "requires_capture"
 CHARGED = "succeeded"
 VOIDED = "canceled"
 DECIDING = frozenset({CAPTURABLE, CHARGED, VOIDED})  # words that an order must react to
-_LAST = frozenset({CHARGED, VOIDED})
+LAST = frozenset({CHARGED, VOIDED})  # after these comes no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Payment:
 def observe(payment: Payment, status: str) -> tuple[str, PaymentState]:
     """Stripe's word and the payment's state after a report of `status`, however late it comes."""
     known = payment.provider_status
-    if not payment.is_open or known in _LAST or (known == CAPTURABLE and status not in DECIDING):
+    if not payment.is_open or known in LAST or (known == CAPTURABLE and status not in DECIDING):
         return known, payment.state
     if status == VOIDED:
         return status, payment.state  # what follows from it is a step of its own

@@ -48,7 +48,11 @@ async def hear(tx: Transaction, intent: Intent) -> Heard | None:
     found = await store.lock_sale(tx, intent.payment_id) if intent.payment_id else None
     if found is None:
         return None
-    order, before = found
+    return await hear_locked(tx, intent, *found)
+
+
+async def hear_locked(tx: Transaction, intent: Intent, order: Order, before: Payment) -> Heard:
+    """Store Stripe's word on a locked payment of a locked order."""
     payment = domain.hear(before, intent)
     if payment != before:
         await store.save_heard(tx, payment)

@@ -24,11 +24,12 @@ from payment_service.orders.access import seen_by
 from payment_service.orders.domain import Fulfilment, Order, OrderState
 from payment_service.orders.store import Claim
 from payment_service.payments import domain, observing, store
-from payment_service.payments.domain import Intent, Payment, PaymentState
+from payment_service.payments.domain import Intent, Payment, PaymentState, Report
 from payment_service.payments.provider import PaymentProvider
 from payment_service.payments.store import Sale
 from payment_service.refunds.domain import RefundReport
 from payment_service.refunds.observing import observe_refund
+from payment_service.settling.store import take_order
 
 MAX_PAYMENTS = 20  # attempts to pay one order
 LATER = timedelta(seconds=60)  # when a payment that waits for its turn is looked after again
@@ -129,7 +130,8 @@ async def receive_webhook(
 ) -> None:
     """Keep what Stripe reports, once, and have the order it is about looked at.
 
-    Reports about what is none of our business are not kept.
+    Reports about what is none of our business are not kept. Those that change nothing, which is
+    every second one, take a single statement.
 
     Raises:
         InvalidSignature: the report is not Stripe's, or too old.
@@ -137,37 +139,55 @@ async def receive_webhook(
     report = provider.verify(payload, signature)
     if report.about is None:
         return
-    started = None
+    if isinstance(report.about, Intent):
+        await _receive_intent(database, report, report.about, payload, starter)
+        return
     async with database.begin() as tx:
-        if not await store.add_webhook(tx, report.id, report.type, payload):
+        if not await store.add_webhook(tx, report, payload):
             return
         match report.about:
-            case Intent():
-                started = await _hear(tx, report.about, starter)
             case RefundReport():
                 await observe_refund(tx, report.about)
             case DisputeReport():
                 await observe_dispute(tx, report.about)
+
+
+async def _receive_intent(
+    database: Database, report: Report, intent: Intent, payload: bytes, starter: Starter | None
+) -> None:
+    """Most are news of an authorisation, or tell what our own capture was answered."""
+    if intent.status in domain.LAST and await store.add_webhook_if_known(
+        database, report, payload, intent
+    ):
+        return
+    started = None
+    async with database.begin() as tx:
+        found = await store.add_webhook_and_lock_sale(tx, report, payload, intent.payment_id)
+        if found:
+            started = await _follow(tx, intent, *found, starter)
     if started and starter:
         starter.start(*started)
 
 
-async def _hear(
-    tx: Transaction, intent: Intent, starter: Starter | None
+async def _follow(
+    tx: Transaction, intent: Intent, order: Order, before: Payment, starter: Starter | None
 ) -> tuple[Claim, Sale | None] | None:
     """Store Stripe's word. If something follows, claim the order, or leave it to who comes."""
-    heard = await observing.hear(tx, intent)
-    if heard is None or not heard.needs_settling:
+    has_room = starter is not None and starter.has_room
+    payment = domain.hear(before, intent)
+    if order.state is OrderState.PENDING and payment.has_money and has_room:
+        if payment.provider_status == before.provider_status:
+            return None
+        claim = await take_order(tx, payment, orders.LEASE)
+        issuing = replace(order, fulfilment=Fulfilment.ISSUING)
+        return claim, Sale(issuing, (payment,), is_overdue=False)
+    heard = await observing.hear_locked(tx, intent, order, before)
+    if not heard.needs_settling:
         return None
-    order, payment = heard.order, heard.payment
-    if starter is None or not starter.has_room:
+    if not has_room:
         await orders.make_due(tx, order.id)
         return None
-    if order.state is not OrderState.PENDING or not payment.has_money:
-        return await orders.claim_order(tx, order.id, orders.LEASE), None
-    claim = await orders.claim_order(tx, order.id, orders.LEASE, issuing=True)
-    issuing = replace(order, fulfilment=Fulfilment.ISSUING)
-    return claim, Sale(issuing, (payment,), is_overdue=False)
+    return await orders.claim_order(tx, order.id, orders.LEASE), None
 
 
 async def create_payment(
@@ -205,6 +225,7 @@ async def _begin(
         if len(attempts) >= MAX_PAYMENTS:
             raise domain.TooManyPayments
         payment = await store.insert_payment(tx, new_payment(order))
+        await orders.look_again(tx, order_id, LATER)
         return order, await once.record(tx, payment)
 
 

@@ -7,33 +7,27 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
-    Boolean,
-    ColumnElement,
+    BindParameter,
     Text,
-    and_,
     bindparam,
-    case,
     exists,
     func,
     insert,
-    null,
     or_,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from kit.database import Transaction
 from payment_service.orders import store as orders_store
-from payment_service.orders.domain import Fulfilment, Order, OrderState
-from payment_service.orders.store import At, Claim
-from payment_service.payments.domain import Intent, Payment, PaymentState
+from payment_service.orders.domain import Order
+from payment_service.orders.store import At
+from payment_service.payments.domain import Intent, Payment, PaymentState, Report
 from payment_service.tables import orders, payments, webhooks
 
-_OPEN = (PaymentState.CREATED, PaymentState.REQUIRES_ACTION, PaymentState.AUTHORIZED)
+OPEN = (PaymentState.CREATED, PaymentState.REQUIRES_ACTION, PaymentState.AUTHORIZED)
 _FIELDS = (
     payments.c.id,
     payments.c.order_id,
@@ -158,35 +152,47 @@ async def record_prepared(at: At, payment: Payment, intent: Intent) -> bool:
     return bool(list(rows))
 
 
-async def finish_sale(tx: Transaction, order: Order, payment: Payment | None, claim: Claim) -> bool:
-    """A locked order is paid, by a locked payment if it is not free.
-
-    Whether nothing is left to be done for it: no other attempt, and no fee that is not known yet.
-    """
-    values = {"sold_id": order.id, "claimed": claim.until}
-    if payment is None:
-        return bool((await tx.execute(_FINISH_FREE, values)).scalar_one())
-    values = {
-        **values,
-        "payment_id": payment.id,
-        "kept_state": payment.state,
-        "kept_status": payment.provider_status,
-        "kept_decline_code": payment.decline_code,
-        "kept_fee_booked": payment.fee_booked,
-    }
-    return bool((await tx.execute(_FINISH, values)).scalar_one())
-
-
-async def add_webhook(tx: Transaction, webhook_id: str, kind: str, payload: bytes) -> bool:
+async def add_webhook(tx: Transaction, report: Report, payload: bytes) -> bool:
     """Keep a webhook; False when it was delivered before."""
-    kept = await tx.execute(_ADD_WEBHOOK, {"id": webhook_id, "type": kind, "payload": payload})
+    kept = await tx.execute(_ADD_WEBHOOK, _webhook(report, payload))
     return kept.first() is not None
+
+
+async def add_webhook_and_lock_sale(
+    tx: Transaction, report: Report, payload: bytes, payment_id: str
+) -> tuple[Order, Payment] | None:
+    """Keep a webhook, and lock what it is about; None when that is nothing, or nothing new."""
+    values = {**_webhook(report, payload), "payment_id": payment_id}
+    row = (await tx.execute(_ADD_WEBHOOK_AND_LOCK, values)).first()
+    if row is None:
+        return None
+    return orders_store.order_of(row), _payment(*row[-len(_FIELDS) :])
+
+
+async def add_webhook_if_known(at: At, report: Report, payload: bytes, intent: Intent) -> bool:
+    """Keep a webhook that says what is known of a payment: whether it does. Nothing follows."""
+    values = {
+        **_webhook(report, payload),
+        "payment_id": intent.payment_id,
+        "intent_id": intent.provider_id,
+        "status": intent.status,
+    }
+    rows = await at.execute(_ADD_WEBHOOK_IF_KNOWN, values)
+    return bool(next(iter(rows))[0])
 
 
 async def forget_webhooks(tx: Transaction, days: int) -> None:
     """Drop the webhooks that Stripe no longer repeats (it does for three days)."""
     old = webhooks.c.received_at < func.now() - func.make_interval(0, 0, 0, days)
     await tx.execute(webhooks.delete().where(old))
+
+
+def _webhook(report: Report, payload: bytes) -> dict[str, Any]:
+    return {
+        "webhook_id": report.id,
+        "webhook_type": report.type,
+        "webhook_payload": payload,
+    }
 
 
 def _payment(*fields: Any) -> Payment:
@@ -234,51 +240,35 @@ _RECORD_PREPARED = (
     )
     .returning(payments.c.id)
 )
+_webhook_values: dict[Any, BindParameter[Any]] = {
+    webhooks.c.id: bindparam("webhook_id"),
+    webhooks.c.type: bindparam("webhook_type"),
+    webhooks.c.payload: bindparam("webhook_payload"),
+}
 _ADD_WEBHOOK = (
+    upsert(webhooks).values(_webhook_values).on_conflict_do_nothing().returning(webhooks.c.id)
+)
+_ADD_WEBHOOK_AND_LOCK = _LOCK_SALE.where(exists().select_from(_ADD_WEBHOOK.cte("added")))
+_known = (
+    select(payments.c.id)
+    .where(
+        payments.c.id == bindparam("payment_id"),
+        payments.c.provider_id == bindparam("intent_id"),
+        or_(
+            payments.c.state.not_in(OPEN),
+            payments.c.provider_status == bindparam("status", type_=Text),
+        ),
+    )
+    .cte("known")
+)
+_ADD_WEBHOOK_IF_KNOWN = select(exists().select_from(_known)).add_cte(
     upsert(webhooks)
-    .values(id=bindparam("id"), type=bindparam("type"), payload=bindparam("payload"))
+    .from_select(
+        [column.name for column in _webhook_values],
+        select(
+            *(bindparam(value.key, type_=column.type) for column, value in _webhook_values.items())
+        ).select_from(_known),
+    )
     .on_conflict_do_nothing()
-    .returning(webhooks.c.id)
-)
-
-
-def _finish(*, others_are_done: ColumnElement[bool], **values: Any) -> ReturningUpdate[Any]:
-    is_all = and_(orders.c.next_attempt_at == bindparam("claimed"), others_are_done)
-    return (
-        update(orders)
-        .where(orders.c.id == bindparam("sold_id"))
-        .values(
-            state=OrderState.PAID,
-            fulfilment=Fulfilment.ISSUED,
-            paid_at=func.now(),
-            next_attempt_at=case((is_all, null()), else_=orders.c.next_attempt_at),
-            attempts=case((is_all, 0), else_=orders.c.attempts),
-            **values,
-        )
-        .returning(orders.c.next_attempt_at.is_(None))
-    )
-
-
-_kept = bindparam("payment_id", type_=Text)
-_others = exists().where(
-    payments.c.order_id == bindparam("sold_id"),
-    payments.c.id != _kept,
-    or_(
-        payments.c.state.in_(_OPEN),
-        and_(payments.c.state == PaymentState.SUCCEEDED, ~payments.c.fee_booked),
-    ),
-)
-_FINISH_FREE = _finish(others_are_done=true())
-_FINISH = _finish(
-    others_are_done=and_(bindparam("kept_fee_booked", type_=Boolean), ~_others), payment_id=_kept
-).add_cte(
-    update(payments)
-    .where(payments.c.id == _kept)
-    .values(
-        state=bindparam("kept_state", type_=Text),
-        provider_status=bindparam("kept_status", type_=Text),
-        decline_code=bindparam("kept_decline_code", type_=Text),
-        fee_booked=bindparam("kept_fee_booked", type_=Boolean),
-    )
-    .cte("kept")
+    .cte("added")
 )

@@ -29,6 +29,7 @@ from payment_service.payments import store as payments
 from payment_service.payments.domain import (
     CHARGED,
     PROCESSING,
+    Fee,
     Intent,
     Payment,
     PaymentRefused,
@@ -39,6 +40,7 @@ from payment_service.payments.operations import LATER, Preparer
 from payment_service.payments.provider import PaymentProvider
 from payment_service.payments.store import Sale
 from payment_service.refunds import opening
+from payment_service.settling import store
 from payment_service.settling.domain import Next, Step, next_step
 from payment_service.tickets_client import TicketsClient, TicketsRefused
 
@@ -187,27 +189,20 @@ async def _take_money(means: Means, claim: Claim, order: Order, payment: Payment
 
     Whether that is all: False when something is left to be done, or it is not paid after all.
     """
-    intent = None
-    if payment and payment.provider_status != CHARGED:
+    if payment is None:
+        return bool(await _finish(means, claim, order, None, None))
+    intent, charged = None, payment
+    if payment.provider_status != CHARGED:
         intent = await _capture(means, order, payment)
-        if payment_domain.hear(payment, intent).provider_status != CHARGED:
-            async with means.database.begin() as tx:
-                await observing.hear(tx, intent)
-            return False
-    async with means.database.begin() as tx:
-        if payment is None:
-            return await _finish(tx, claim, await _lock(tx, order.id), None, None)
-        found = await payments.lock_sale(tx, payment.id)
-        assert found is not None, "payments are never deleted"
-        locked, current = found
-        if intent:
-            current = payment_domain.hear(current, intent)
-        is_paid = current.is_open and current.provider_status == CHARGED
-        if locked.state is OrderState.PENDING and is_paid:
-            return await _finish(tx, claim, locked, current, intent)
-        if intent:
+        charged = payment_domain.hear(payment, intent)
+    if charged.provider_status == CHARGED:
+        finished = await _finish(means, claim, order, charged, intent.fee if intent else None)
+        if finished is not None:
+            return finished
+    if intent:  # the order was given up meanwhile, or the money was not there any more
+        async with means.database.begin() as tx:
             await observing.hear(tx, intent)
-        return False
+    return False
 
 
 async def _capture(means: Means, order: Order, payment: Payment) -> Intent:
@@ -220,33 +215,30 @@ async def _capture(means: Means, order: Order, payment: Payment) -> Intent:
 
 
 async def _finish(
-    tx: Transaction, claim: Claim, order: Order, payment: Payment | None, intent: Intent | None
-) -> bool:
-    """A locked order is paid by a locked payment: store, book and announce it."""
-    if order.state is not OrderState.PENDING:
-        return False
+    means: Means, claim: Claim, order: Order, payment: Payment | None, fee: Fee | None
+) -> bool | None:
+    """An order is paid: store, book and announce it. None: it did not wait for that any more."""
     check_move(order, OrderState.PAID)
+    booked = []
     if payment is not None:
-        fee = intent.fee if intent else None
         state = payment_domain.move(payment, PaymentState.SUCCEEDED)
         payment = replace(payment, state=state, fee_booked=fee is not None)
-        booked = [postings.charge_of_order(order, payment.id)]
+        booked.append(postings.charge_of_order(order, payment.id))
         if fee:
             booked.append(postings.provider_fee(order, payment.id, fee.minor, fee.currency_code))
-        await ledger.book_all(tx, booked)
-    await outbox.add(
-        tx,
-        messages_pb2.PaymentSucceeded(
-            order_id=order.id,
-            order_code=order.code,
-            event_id=order.event_id,
-            organizer_id=order.organizer_id,
-            payment_id=payment.id if payment else "",
-            total=to_proto(order.currency_code, order.total_minor),
-            succeeded_at=to_timestamp(now()),
-        ),
+    announced = messages_pb2.PaymentSucceeded(
+        order_id=order.id,
+        order_code=order.code,
+        event_id=order.event_id,
+        organizer_id=order.organizer_id,
+        payment_id=payment.id if payment else "",
+        total=to_proto(order.currency_code, order.total_minor),
+        succeeded_at=to_timestamp(now()),
     )
-    return await payments.finish_sale(tx, order, payment, claim)
+    database = means.database
+    finished = await store.finish_sale(database, order, payment, claim, booked, announced)
+    database.wake(outbox.SIGNAL)
+    return finished
 
 
 async def _take_back(means: Means, order: Order) -> None:
