@@ -143,7 +143,7 @@ async def test_a_hold_is_ordered_once(organizer: Shop) -> None:
     refused(await mesh.http.delete(f"/v1/holds/{held['id']}"), 409, "HOLD_CONVERTED")
     cancel = f"/v1/orders/{ordered['id']}:cancel"
     answer = await mesh.http.post(cancel, headers=bearer(ordered["access_token"]))
-    refused(answer, 409, "ORDER_ALREADY_PAID")
+    refused(answer, 409, "ORDER_NOT_CANCELLABLE")
 
 
 async def test_a_released_hold_is_not_ordered(mesh: LocalMesh, event: Json) -> None:
