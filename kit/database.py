@@ -79,6 +79,18 @@ class Database:
             for callback in callbacks:
                 callback()
 
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Transaction]:
+        """A connection for statements that only look, each by itself: it saves two trips.
+
+        What one finds may have changed when the next looks.
+
+        Raises:
+            DatabaseUnavailable: there is no connection, or it was lost.
+        """
+        async with self._connection(self._each) as connection:
+            yield connection
+
     async def execute(
         self, statement: Executable, values: Mapping[str, Any] | None = None
     ) -> Sequence[Row[Any]]:
@@ -87,7 +99,7 @@ class Database:
         Raises:
             DatabaseUnavailable: there is no connection, or it was lost.
         """
-        async with self._connection(self._each) as connection:
+        async with self.read() as connection:
             result = await connection.execute(statement, values)
             return result.all() if result.returns_rows else []
 

@@ -146,7 +146,7 @@ async def transfer_ticket(
 
 async def list_tickets(database: Database, order_id: str) -> list[Ticket]:
     """An order's tickets by number, each followed by those that took its place."""
-    async with database.begin() as tx:
+    async with database.read() as tx:
         return (await store.list_tickets(tx, [order_id])).get(order_id, [])
 
 

@@ -68,7 +68,7 @@ async def abandon_holds(database: Database, offers: Offers, answers: Sequence[An
 
 async def get_hold(database: Database, hold_id: str) -> Hold:
     """One hold, in whatever state."""
-    async with database.begin() as tx:
+    async with database.read() as tx:
         hold = await store.get_hold(tx, hold_id)
     if hold is None:
         raise domain.HoldNotFound
@@ -77,7 +77,7 @@ async def get_hold(database: Database, hold_id: str) -> Hold:
 
 async def get_hold_for_order(database: Database, hold_id: str) -> tuple[Hold, Listing]:
     """One hold, and its event with the ticket types that are held."""
-    async with database.begin() as tx:
+    async with database.read() as tx:
         hold = await store.get_hold(tx, hold_id)
         held = [item.ticket_type_id for item in hold.items] if hold else []
         found = await catalog_store.get_held(tx, hold.event_id, held) if hold else None

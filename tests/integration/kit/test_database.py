@@ -40,6 +40,20 @@ async def test_a_statement_by_itself_is_a_transaction(postgres_url: str) -> None
     await database.close()
 
 
+async def test_statements_that_only_look_begin_no_transaction(postgres_url: str) -> None:
+    url = service_url(postgres_url, "kit")
+    await ensure_database(url)
+    database = Database(url, pool_size=1)
+    now = text("SELECT now()")  # when the transaction began
+    async with database.read() as each:
+        moments = {(await each.execute(now)).scalar_one() for _ in range(2)}
+    assert len(moments) == 2
+    async with database.begin() as tx:  # over the same connection
+        moments = {(await tx.execute(now)).scalar_one() for _ in range(2)}
+    assert len(moments) == 1
+    await database.close()
+
+
 async def _ask(database: Database) -> None:
     async with database.begin() as tx:
         await tx.execute(text("SELECT 1"))
