@@ -4,7 +4,7 @@ An operation takes its event's orders up page by page, each in one transaction w
 process that dies repeats nothing. What then takes time, such as money on its way back, is counted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -24,9 +24,8 @@ from payment_service.bulk.domain import Operation, OperationKind, OperationState
 from payment_service.bulk.store import Claim
 from payment_service.orders import ending
 from payment_service.orders import store as orders
-from payment_service.orders.domain import ForbiddenTransition, OrderState
+from payment_service.orders.domain import ForbiddenTransition, Order, OrderState
 from payment_service.refunds import opening
-from payment_service.refunds import store as refunds
 from payment_service.refunds.domain import NothingToRefund, RefundOrigin
 
 PAGE = 100
@@ -37,6 +36,9 @@ COUNT_EVERY = timedelta(seconds=1)
 SHORTEST_SLEEP_S = 0.05
 LONGEST_SLEEP_S = 2.0
 LONGEST_DELAY_S = 60
+
+
+_ITS_OWN = (TesseraError, ForbiddenTransition, IntegrityError)  # what is wrong with one order only
 
 
 class TooManyFailures(Exception):
@@ -176,15 +178,20 @@ async def _take_page(tx: Transaction, operation_id: str) -> timedelta | None:
 async def _refund_page(tx: Transaction, operation: Operation) -> None:
     """Cancel a page of orders. Those left out have an error of their own, and are counted."""
     page = await store.page_of_orders(tx, operation.event_id, operation.cursor, PAGE)
+    found = await orders.lock_orders(tx, page)
     failed = await store.failed_order_ids(tx, operation.id, page) if operation.is_retry else set()
     total, skipped = operation.total, set(operation.skipped)
-    for order_id in page:
-        try:
-            async with tx.begin_nested():
-                total += await _call_off(tx, operation, order_id, again=order_id in failed)
-        except (TesseraError, ForbiddenTransition, IntegrityError):
-            telemetry.log.exception("order left out", order_id=order_id)
-            skipped.add(order_id)
+    try:
+        async with tx.begin_nested():
+            total += await _call_off(tx, operation, found, failed)
+    except _ITS_OWN:
+        for order in found:
+            try:
+                async with tx.begin_nested():
+                    total += await _call_off(tx, operation, [order], failed)
+            except _ITS_OWN:
+                telemetry.log.exception("order left out", order_id=order.id)
+                skipped.add(order.id)
     if len(skipped) > MOST_SKIPPED:
         raise TooManyFailures
     details = {**operation.details, "skipped": sorted(skipped)}
@@ -197,30 +204,23 @@ async def _refund_page(tx: Transaction, operation: Operation) -> None:
     await store.update_operation(tx, operation.id, total=total, details=details, **moved)
 
 
-async def _call_off(tx: Transaction, operation: Operation, order_id: str, *, again: bool) -> int:
-    """End an order of a cancelled event; whether it was one more that needed it."""
-    order = await orders.get_order(tx, order_id, lock=True)
-    assert order is not None, "orders are never deleted"
-    if order.state is OrderState.PENDING:
+async def _call_off(
+    tx: Transaction, operation: Operation, found: Sequence[Order], failed: Collection[str]
+) -> int:
+    """End locked orders of a cancelled event; how many more there were that needed it."""
+    waiting = [order for order in found if order.state is OrderState.PENDING]
+    for order in waiting:
         await ending.cancel(tx, order, "EVENT_CANCELLED")  # what is being paid for it goes back
-        return 1
-    if order.payment_id:
-        await refunds.get_left(tx, order.payment_id)
-    if order.state is OrderState.PAID:
-        await opening.cancel_locked(
-            tx,
-            order,
-            order.payment_id,
-            origin=RefundOrigin.EVENT_CANCELLED,
-            operation_id=operation.id,
-        )
-        return 1
-    if again:
-        with suppress(NothingToRefund):  # somebody else saw to it
-            await opening.refund_rest(
-                tx, order, origin=RefundOrigin.EVENT_CANCELLED, operation_id=operation.id
-            )
-    return 0
+    paid = [order for order in found if order.state is OrderState.PAID]
+    if paid:
+        await opening.cancel_orders_of_event(tx, paid, operation.id)
+    for order in found:
+        if order.id in failed:
+            with suppress(NothingToRefund):  # somebody else saw to it
+                await opening.refund_rest(
+                    tx, order, origin=RefundOrigin.EVENT_CANCELLED, operation_id=operation.id
+                )
+    return len(waiting) + len(paid)
 
 
 async def _announce_page(tx: Transaction, operation: Operation) -> None:

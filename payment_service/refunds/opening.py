@@ -14,7 +14,7 @@ from payment_service.disputes import store as disputes
 from payment_service.disputes.domain import DisputeState
 from payment_service.ledger import postings
 from payment_service.orders import store as orders
-from payment_service.orders.domain import Fulfilment, Order, OrderState
+from payment_service.orders.domain import Order, OrderState, check_move
 from payment_service.payments.domain import Payment
 from payment_service.refunds import domain, store
 from payment_service.refunds.domain import Plan, Refund, RefundOrigin, RefundState
@@ -62,35 +62,11 @@ async def cancel_paid_order(
         await store.get_left(tx, payment_id)
         if await disputes.disputed_as(tx, payment_id) and origin is not EVENT_CANCELLED:
             raise domain.OrderDisputed
-    return await cancel_locked(
-        tx,
-        locked,
-        payment_id,
-        origin=origin,
-        fee_minor=fee_minor,
-        operation_id=operation_id,
-        reason=reason,
-    )
-
-
-async def cancel_locked(
-    tx: Transaction,
-    order: Order,
-    payment_id: str | None,
-    *,
-    origin: RefundOrigin,
-    fee_minor: int = 0,
-    operation_id: str | None = None,
-    reason: str = "",
-) -> Refund:
-    """The same, of an order that is paid and locked, with the payment that it keeps."""
     known = await store.list_refunds(tx, order.id)
-    stand = kept_position(order, payment_id, known) if payment_id else {}
-    valid = valid_numbers(order, known)
-    plan = domain.plan_all(order.currency_code, stand, valid, fee_minor=fee_minor)
+    plan = _plan_all(locked, payment_id, known, fee_minor)
     return await open_refund(
         tx,
-        order,
+        locked,
         payment_id,
         plan,
         origin,
@@ -100,15 +76,46 @@ async def cancel_locked(
     )
 
 
+async def cancel_orders_of_event(
+    tx: Transaction, found: Sequence[Order], operation_id: str
+) -> None:
+    """Cancel paid orders of a cancelled event, which are locked in order, all together.
+
+    Each is what `cancel_paid_order` makes of it, in as many statements as one takes.
+    """
+    payment_ids = [order.payment_id for order in found if order.payment_id]
+    await store.lock_payments(tx, payment_ids)
+    known = await store.list_refunds_of(tx, [order.id for order in found])
+    made = [
+        _refund(
+            order,
+            order.payment_id,
+            _plan_all(order, order.payment_id, known.get(order.id, ())),
+            EVENT_CANCELLED,
+            operation_id=operation_id,
+        )
+        for order in found
+    ]
+    await store.reserve_all(tx, made)
+    await store.insert_refunds(tx, made)
+    for order in found:
+        check_move(order, OrderState.CANCELLED)
+    await orders.cancel_paid(tx, [order.id for order in found], "EVENT_CANCELLED")
+    await redemptions.give_back(tx, *(order.id for order in found if order.voucher_id))
+    await outbox.add_all(tx, [_cancelled(order, "EVENT_CANCELLED") for order in found])
+
+
 async def refund_rest(
     tx: Transaction, order: Order, *, origin: RefundOrigin, operation_id: str | None = None
 ) -> Refund:
-    """Try again to give back what is left of what a cancelled order kept, both locked.
+    """Try again to give back what is left of what a locked, cancelled order kept.
 
     Raises:
         NothingToRefund: all of it has gone back, or the customer's bank has it.
     """
     payment_id = order.payment_id
+    if payment_id:
+        await store.get_left(tx, payment_id)
     if not payment_id or await disputes.disputed_as(tx, payment_id) is DisputeState.LOST:
         raise domain.NothingToRefund
     known = await store.list_refunds(tx, order.id)
@@ -133,21 +140,14 @@ async def open_refund(
     The order is cancelled once none of its tickets is left, those gone that the `known` refunds
     cancel.
     """
-    refund = Refund(
-        id=new_id("ref"),
-        order_id=order.id,
-        payment_id=payment_id,
-        event_id=order.event_id,
-        state=RefundState.CREATED,
-        origin=origin,
-        currency_code=order.currency_code,
-        amount_minor=plan.amount_minor,
-        allocation=plan.allocation,
-        ticket_numbers=plan.ticket_numbers,
-        keep_off_sale=keep_off_sale,
-        tickets_cancelled=not plan.ticket_numbers,
-        reason=reason,
+    refund = _refund(
+        order,
+        payment_id,
+        plan,
+        origin,
         operation_id=operation_id,
+        reason=reason,
+        keep_off_sale=keep_off_sale,
     )
     if payment_id and plan.amount_minor:
         await store.reserve(tx, payment_id, plan.amount_minor)
@@ -160,19 +160,11 @@ async def open_refund(
 
 async def cancel_order(tx: Transaction, order: Order, reason: str) -> None:
     """A locked, paid order ends, and everybody is told. Somebody else takes its tickets back."""
-    await orders.move_order(tx, order, OrderState.CANCELLED, cancel_reason=reason)
-    await orders.set_fulfilment(tx, order.id, Fulfilment.TAKEN_BACK)
+    check_move(order, OrderState.CANCELLED)
+    await orders.cancel_paid(tx, [order.id], reason)
     if order.voucher_id is not None:
         await redemptions.give_back(tx, order.id)
-    await outbox.add(
-        tx,
-        messages_pb2.OrderCancelled(
-            order_id=order.id,
-            event_id=order.event_id,
-            organizer_id=order.organizer_id,
-            reason=reason,
-        ),
-    )
+    await outbox.add(tx, _cancelled(order, reason))
 
 
 def kept_position(
@@ -189,6 +181,51 @@ def valid_numbers(order: Order, known: Sequence[Refund]) -> set[int]:
         return set()
     count = sum(line.quantity for line in order.lines)
     return set(range(1, count + 1)) - domain.cancelled_numbers(known)
+
+
+def _plan_all(
+    order: Order, payment_id: str | None, known: Sequence[Refund], fee_minor: int = 0
+) -> Plan:
+    stand = kept_position(order, payment_id, known) if payment_id else {}
+    valid = valid_numbers(order, known)
+    return domain.plan_all(order.currency_code, stand, valid, fee_minor=fee_minor)
+
+
+def _refund(
+    order: Order,
+    payment_id: str | None,
+    plan: Plan,
+    origin: RefundOrigin,
+    *,
+    operation_id: str | None = None,
+    reason: str = "",
+    keep_off_sale: bool = False,
+) -> Refund:
+    return Refund(
+        id=new_id("ref"),
+        order_id=order.id,
+        payment_id=payment_id,
+        event_id=order.event_id,
+        state=RefundState.CREATED,
+        origin=origin,
+        currency_code=order.currency_code,
+        amount_minor=plan.amount_minor,
+        allocation=plan.allocation,
+        ticket_numbers=plan.ticket_numbers,
+        keep_off_sale=keep_off_sale,
+        tickets_cancelled=not plan.ticket_numbers,
+        reason=reason,
+        operation_id=operation_id,
+    )
+
+
+def _cancelled(order: Order, reason: str) -> messages_pb2.OrderCancelled:
+    return messages_pb2.OrderCancelled(
+        order_id=order.id,
+        event_id=order.event_id,
+        organizer_id=order.organizer_id,
+        reason=reason,
+    )
 
 
 async def _lock(tx: Transaction, order_id: str) -> Order:

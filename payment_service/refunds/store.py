@@ -1,11 +1,23 @@
 """Every SQL statement about refunds."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, exists, func, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Row,
+    Text,
+    cast,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from kit.database import Database, Transaction, signal
 from payment_service.disputes.domain import DisputeState
@@ -19,29 +31,40 @@ LOOK_AFTER = timedelta(hours=1)  # until Stripe is asked what no webhook told
 
 async def insert_refund(tx: Transaction, refund: Refund, *, is_due: bool = True) -> None:
     """A new refund, that its worker takes up once this transaction has committed."""
-    await tx.execute(
-        insert(refunds).values(
-            id=refund.id,
-            order_id=refund.order_id,
-            payment_id=refund.payment_id,
-            event_id=refund.event_id,
-            state=refund.state,
-            origin=refund.origin,
-            currency_code=refund.currency_code,
-            amount_minor=refund.amount_minor,
-            reason=refund.reason,
-            ticket_numbers=list(refund.ticket_numbers),
-            keep_off_sale=refund.keep_off_sale,
-            tickets_cancelled=refund.tickets_cancelled,
-            allocation=[list(share) for share in refund.allocation],
-            failure_reason=refund.failure_reason,
-            operation_id=refund.operation_id,
-            provider_id=refund.provider_id,
-            next_attempt_at=func.now() if is_due else None,
-        )
-    )
+    await _insert(tx, [refund], func.now() if is_due else None)
     if is_due:
         signal(tx, DUE_OF_OPERATIONS if refund.operation_id else DUE)
+
+
+async def insert_refunds(tx: Transaction, made: Sequence[Refund]) -> None:
+    """New refunds of an operation, that their worker takes up once this has committed."""
+    await _insert(tx, made, func.now())
+    signal(tx, DUE_OF_OPERATIONS)
+
+
+async def _insert(tx: Transaction, made: Sequence[Refund], next_attempt_at: Any) -> None:
+    rows = [
+        {
+            "id": refund.id,
+            "order_id": refund.order_id,
+            "payment_id": refund.payment_id,
+            "event_id": refund.event_id,
+            "state": refund.state,
+            "origin": refund.origin,
+            "currency_code": refund.currency_code,
+            "amount_minor": refund.amount_minor,
+            "reason": refund.reason,
+            "ticket_numbers": list(refund.ticket_numbers),
+            "keep_off_sale": refund.keep_off_sale,
+            "tickets_cancelled": refund.tickets_cancelled,
+            "allocation": [list(share) for share in refund.allocation],
+            "failure_reason": refund.failure_reason,
+            "operation_id": refund.operation_id,
+            "provider_id": refund.provider_id,
+        }
+        for refund in made
+    ]
+    await tx.execute(insert(refunds).values(next_attempt_at=next_attempt_at), rows)
 
 
 async def reserve(tx: Transaction, payment_id: str, minor: int) -> None:
@@ -53,6 +76,25 @@ async def reserve(tx: Transaction, payment_id: str, minor: int) -> None:
     await tx.execute(
         update(payments).where(payments.c.id == payment_id).values(refunded_minor=more)
     )
+
+
+async def reserve_all(tx: Transaction, made: Sequence[Refund]) -> None:
+    """Take what refunds are about of their locked payments, each of another one."""
+    taken = {each.payment_id: each.amount_minor for each in made if each.amount_minor}
+    found = (
+        func.unnest(cast(list(taken), ARRAY(Text)), cast(list(taken.values()), ARRAY(BigInteger)))
+        .table_valued("payment_id", "minor", name="taken")
+        .render_derived()
+    )
+    more = payments.c.refunded_minor + found.c.minor
+    change = update(payments).where(payments.c.id == found.c.payment_id)
+    await tx.execute(change.values(refunded_minor=more))
+
+
+async def lock_payments(tx: Transaction, payment_ids: Sequence[str]) -> None:
+    """Keep payments of locked orders to this transaction until it ends."""
+    query = select(payments.c.id).where(payments.c.id.in_(payment_ids)).order_by(payments.c.id)
+    await tx.execute(query.with_for_update())
 
 
 async def get_left(tx: Transaction, payment_id: str) -> int:
@@ -119,6 +161,15 @@ async def list_refunds(tx: Transaction, order_id: str) -> list[Refund]:
     """An order's refunds, oldest first."""
     query = select(refunds).where(refunds.c.order_id == order_id).order_by(refunds.c.id)
     return [_refund(row) for row in await tx.execute(query)]
+
+
+async def list_refunds_of(tx: Transaction, order_ids: Sequence[str]) -> dict[str, list[Refund]]:
+    """The refunds of orders, oldest first, by order id."""
+    query = select(refunds).where(refunds.c.order_id.in_(order_ids)).order_by(refunds.c.id)
+    found: dict[str, list[Refund]] = {}
+    for row in await tx.execute(query):
+        found.setdefault(row.order_id, []).append(_refund(row))
+    return found
 
 
 async def advance(tx: Transaction, refund: Refund, look_after: timedelta | None) -> None:
