@@ -246,6 +246,7 @@ async def test_what_someone_else_sold_is_not_found(organizer: Shop, event: Json)
     for method, where in (
         ("GET", path),
         ("POST", f"{path}:cancel"),
+        ("GET", f"{path}/payments"),
         ("GET", f"{path}/tickets"),
         ("GET", f"{path}/tickets.pdf"),
     ):
@@ -274,8 +275,12 @@ async def test_an_orders_token_opens_that_order_only(mesh: LocalMesh, event: Jso
     for method, where in (
         ("GET", path),
         ("POST", f"{path}:cancel"),
+        ("GET", f"{path}/payments"),
+        ("POST", f"{path}/payments"),
         ("GET", f"{path}/tickets"),
         ("GET", f"{path}/tickets.pdf"),
+        ("POST", f"{path}/tickets/tkt_1:rename"),
+        ("POST", f"{path}/tickets/tkt_1:transfer"),
     ):
         answer = await mesh.http.request(method, where, headers=bearer(token))
         refused(answer, 404, "ORDER_NOT_FOUND")
