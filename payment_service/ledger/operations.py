@@ -10,6 +10,7 @@ from payment_service.ledger import store
 from payment_service.ledger.domain import Balance, BookedEntry, Question, TooManyEntries
 
 MAX_EXPORTED = 25_000
+READ_AT_ONCE = 1000
 MAX_EXPORTED_BYTES = MAX_MESSAGE_BYTES - 1024  # what one answer carries, less its envelope
 
 _HEADER = (
@@ -50,14 +51,26 @@ async def export_entries(database: Database, question: Question) -> bytes:
     Raises:
         TooManyEntries: they are more than one answer carries.
     """
-    async with database.begin() as tx:
-        found = await store.export_entries(tx, question, MAX_EXPORTED + 1)
-    if len(found) > MAX_EXPORTED:
-        raise TooManyEntries
+    found = await _read_all(database, question)
     document = await asyncio.to_thread(csv_cells.document, _HEADER, _rows(found))
     if len(document) > MAX_EXPORTED_BYTES:
         raise TooManyEntries
     return document
+
+
+async def _read_all(database: Database, question: Question) -> list[BookedEntry]:
+    """In parts, so that others have their turn in between."""
+    found: list[BookedEntry] = []
+    after = ("", 0)
+    async with database.begin() as tx:
+        while True:
+            part = await store.export_entries(tx, question, after=after, limit=READ_AT_ONCE)
+            found += part
+            if len(found) > MAX_EXPORTED:
+                raise TooManyEntries
+            if len(part) < READ_AT_ONCE:
+                return found
+            after = part[-1].transaction_id, part[-1].position
 
 
 def _position(key: Sequence[str] | None) -> tuple[str, int] | None:

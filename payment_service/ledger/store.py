@@ -125,16 +125,20 @@ async def list_entries(
     """Entries, newest first, from below a transaction's id and an entry's position."""
     query = _entries_of(question).order_by(_transactions.id.desc(), _entries.position.desc())
     if before:
-        query = query.where(tuple_(_transactions.id, _entries.position) < tuple_(*before))
+        # The first part is what an index knows: the keys are in two tables.
+        is_below = tuple_(_transactions.id, _entries.position) < tuple_(*before)
+        query = query.where(_transactions.id <= before[0], is_below)
     return [_booked(row) for row in await tx.execute(query.limit(limit))]
 
 
 async def export_entries(
-    tx: DatabaseTransaction, question: Question, limit: int
+    tx: DatabaseTransaction, question: Question, *, after: tuple[str, int], limit: int
 ) -> list[BookedEntry]:
-    """Entries, oldest first."""
-    query = _entries_of(question).order_by(_transactions.id, _entries.position).limit(limit)
-    return [_booked(row) for row in await tx.execute(query)]
+    """Entries, oldest first, from above a transaction's id and an entry's position."""
+    query = _entries_of(question).order_by(_transactions.id, _entries.position)
+    beyond = tuple_(_transactions.id, _entries.position) > tuple_(*after)
+    query = query.where(_transactions.id >= after[0], beyond)
+    return [_booked(row) for row in await tx.execute(query.limit(limit))]
 
 
 async def at_provider(
