@@ -15,6 +15,7 @@ from tessera.ticket.v1 import messages_pb2 as ticket_messages
 from deploy.local.postgres import EmbeddedPostgres
 from kit.database import Database, Transaction, service_url
 from payment_service.bulk import operations as bulk
+from payment_service.refunds.operations import AT_ONCE
 from tests.integration.payment_service.dying import Killed
 from tests.integration.payment_service.installation import installed
 from tests.integration.payment_service.support import (
@@ -250,6 +251,26 @@ async def test_order_with_an_error_of_its_own_keeps_no_other_waiting(shop: Shop)
     await retry(shop, failed.id)
     done = await finished(shop, event)
     assert (done.total, done.done, done.failed) == (2, 2, 0)
+
+
+async def test_refund_that_somebody_asked_for_overtakes_those_of_an_operation(shop: Shop) -> None:
+    event, many = await shop.event(stock=30), AT_ONCE + 1
+    for _ in range(many):
+        await paid(shop, event, quantity=1)
+    other = await paid(shop)
+    await shop.spoil("/v1/refunds", method="POST", action="delay", seconds=20, times=AT_ONCE)
+    await shop.call_off(event)
+
+    async def all_are_held_back() -> bool:
+        return (await shop.sandbox.look("/faults"))["calls"] == []
+
+    await eventually(all_are_held_back)
+    await refund(shop, other)
+    await through(shop, other, "SUCCEEDED")
+    (found,) = await operations(shop, event_id=event.id)
+    assert (found.total, found.done) == (many, 0)
+    await shop.sandbox.clear_faults()
+    await finished(shop, event)
 
 
 async def test_operation_that_runs_is_not_tried_again(shop: Shop) -> None:
