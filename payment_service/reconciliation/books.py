@@ -17,7 +17,7 @@ from payment_service.refunds import domain as refund_domain
 from payment_service.refunds import store as refunds
 from payment_service.refunds.domain import RefundState
 
-Scan = Callable[[Transaction, str], Awaitable[tuple[list[str], str]]]
+Scan = Callable[[Transaction, str, int], Awaitable[tuple[list[str], str]]]
 
 
 async def compare_books(work: Work) -> None:
@@ -31,7 +31,7 @@ async def _each(work: Work, scan: Scan, take: Callable[[Work, str], Awaitable[No
     after = ""
     while True:
         async with work.database.begin() as tx:
-            found, after = await scan(tx, after)
+            found, after = await scan(tx, after, work.scanned_at_once)
         for key in found:
             await take(work, key)
         await work.proceed()

@@ -31,7 +31,7 @@ async def compare_payments(work: Work) -> None:
     start, after = work.run.period_start, first_id("pay", work.run.period_start)
     while True:
         async with work.database.begin() as tx:
-            part = await store.next_slice(tx, after, work.run.period_end)
+            part = await store.next_slice(tx, after, work.run.period_end, work.scanned_at_once)
         uncharged = dict(part.charged)
         end = part.end or work.run.period_end
         async for page in work.provider.list_payments(start, end):

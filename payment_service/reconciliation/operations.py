@@ -86,11 +86,16 @@ class Reconciler:
     """Runs what was asked for, and what is due every night."""
 
     def __init__(
-        self, database: Database, provider: PaymentProvider, patience_s: float = PATIENCE_S
+        self,
+        database: Database,
+        provider: PaymentProvider,
+        patience_s: float = PATIENCE_S,
+        scanned_at_once: int = store.SCANNED_AT_ONCE,
     ) -> None:
         self._database = database
         self._provider = provider
         self._patience_s = patience_s
+        self._scanned_at_once = scanned_at_once
 
     async def run_due(self) -> None:
         """Run what nobody works on; then sleep until there may be more."""
@@ -100,7 +105,7 @@ class Reconciler:
         if claim is None:
             await self._database.wait(store.DUE, POLL_S)
             return
-        work = Work(self._database, self._provider, claim, self._patience_s)
+        work = Work(self._database, self._provider, claim, self._patience_s, self._scanned_at_once)
         try:
             with in_lane(Lane.BACKGROUND):
                 await _compare(work)

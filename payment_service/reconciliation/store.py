@@ -212,38 +212,44 @@ class Slice:
     end: datetime | None  # None: there are no more
 
 
-async def next_slice(tx: Transaction, after: str, end: datetime) -> Slice:
+async def next_slice(
+    tx: Transaction, after: str, end: datetime, most: int = SCANNED_AT_ONCE
+) -> Slice:
     """Some of the payments that were made before `end`: after one, or after a moment's first id."""
     query = select(
         payments.c.id, payments.c.provider_id, payments.c.state, payments.c.created_at
     ).where(payments.c.id > after, payments.c.id < first_id("pay", end))
-    rows = (await tx.execute(query.order_by(payments.c.id).limit(SCANNED_AT_ONCE))).all()
+    rows = (await tx.execute(query.order_by(payments.c.id).limit(most))).all()
     charged = {
         row.provider_id: row.id
         for row in rows
         if row.provider_id and row.state == PaymentState.SUCCEEDED
     }
-    if len(rows) < SCANNED_AT_ONCE:
+    if len(rows) < most:
         return Slice(charged, end=None, last_id="")
     return Slice(charged, end=rows[-1].created_at, last_id=rows[-1].id)
 
 
-async def unbooked_payments(tx: Transaction, after: str) -> tuple[list[str], str]:
+async def unbooked_payments(
+    tx: Transaction, after: str, most: int = SCANNED_AT_ONCE
+) -> tuple[list[str], str]:
     """Charged payments that the ledger lacks, of some after an id; and the last that was looked at.
 
     The last is empty when there are no more.
     """
-    scanned = _page(payments.c.id, payments.c.state, after=after)
+    scanned = _page(payments.c.id, payments.c.state, after=after, most=most)
     query = select(scanned.c.id).where(
         scanned.c.state == PaymentState.SUCCEEDED, ~_is_booked("charge", scanned.c.id)
     )
-    return list((await tx.execute(query)).scalars()), await _last(tx, payments.c.id, after)
+    return list((await tx.execute(query)).scalars()), await _last(tx, payments.c.id, after, most)
 
 
-async def unbooked_refunds(tx: Transaction, after: str) -> tuple[list[str], str]:
+async def unbooked_refunds(
+    tx: Transaction, after: str, most: int = SCANNED_AT_ONCE
+) -> tuple[list[str], str]:
     """The same of refunds that are out, or that failed and came back."""
     columns = (refunds.c.state, refunds.c.amount_minor, refunds.c.allocation)
-    scanned = _page(refunds.c.id, *columns, after=after)
+    scanned = _page(refunds.c.id, *columns, after=after, most=most)
     has_entries = or_(scanned.c.amount_minor > 0, func.jsonb_array_length(scanned.c.allocation) > 0)
     is_out = and_(scanned.c.state.in_([RefundState.PENDING, RefundState.SUCCEEDED]), has_entries)
     lacks = or_(
@@ -255,13 +261,20 @@ async def unbooked_refunds(tx: Transaction, after: str) -> tuple[list[str], str]
         ),
     )
     query = select(scanned.c.id).where(lacks)
-    return list((await tx.execute(query)).scalars()), await _last(tx, refunds.c.id, after)
+    return list((await tx.execute(query)).scalars()), await _last(tx, refunds.c.id, after, most)
 
 
-async def paid_for_nothing(tx: Transaction, after: str) -> tuple[list[str], str]:
+async def paid_for_nothing(
+    tx: Transaction, after: str, most: int = SCANNED_AT_ONCE
+) -> tuple[list[str], str]:
     """The same of paid orders that keep no charged payment."""
     scanned = _page(
-        orders.c.id, orders.c.state, orders.c.total_minor, orders.c.payment_id, after=after
+        orders.c.id,
+        orders.c.state,
+        orders.c.total_minor,
+        orders.c.payment_id,
+        after=after,
+        most=most,
     )
     kept = select(payments.c.id).where(
         payments.c.id == scanned.c.payment_id, payments.c.state == PaymentState.SUCCEEDED
@@ -269,7 +282,7 @@ async def paid_for_nothing(tx: Transaction, after: str) -> tuple[list[str], str]
     query = select(scanned.c.id).where(
         scanned.c.state == OrderState.PAID, scanned.c.total_minor > 0, ~kept.exists()
     )
-    return list((await tx.execute(query)).scalars()), await _last(tx, orders.c.id, after)
+    return list((await tx.execute(query)).scalars()), await _last(tx, orders.c.id, after, most)
 
 
 async def payments_of(tx: Transaction, provider_ids: Collection[str]) -> dict[str, str]:
@@ -279,14 +292,14 @@ async def payments_of(tx: Transaction, provider_ids: Collection[str]) -> dict[st
     return {row[0]: row[1] for row in found}
 
 
-def _page(key: ColumnElement[Any], *columns: ColumnElement[Any], after: str) -> Any:
+def _page(key: ColumnElement[Any], *columns: ColumnElement[Any], after: str, most: int) -> Any:
     """Some rows of ours, so that no statement looks through all there are."""
     query: Select[Any] = select(key, *columns).where(key > after)
-    return query.order_by(key).limit(SCANNED_AT_ONCE).subquery("scanned")
+    return query.order_by(key).limit(most).subquery("scanned")
 
 
-async def _last(tx: Transaction, key: ColumnElement[Any], after: str) -> str:
-    page = select(key).where(key > after).order_by(key).limit(SCANNED_AT_ONCE).subquery()
+async def _last(tx: Transaction, key: ColumnElement[Any], after: str, most: int) -> str:
+    page = select(key).where(key > after).order_by(key).limit(most).subquery()
     last: str | None = (await tx.execute(select(func.max(page.c.id)))).scalar_one()
     return last or ""
 

@@ -35,10 +35,16 @@ class Work:
     """What all comparisons of one reconciliation share."""
 
     def __init__(
-        self, database: Database, provider: PaymentProvider, claim: Claim, patience_s: float
+        self,
+        database: Database,
+        provider: PaymentProvider,
+        claim: Claim,
+        patience_s: float,
+        scanned_at_once: int,
     ) -> None:
         self.database = database
         self.provider = provider
+        self.scanned_at_once = scanned_at_once
         self.totals = Totals()
         self._claim = claim
         self._patience_s = patience_s

@@ -7,13 +7,20 @@ import pytest
 from sqlalchemy import text
 from tessera.payment.v1 import reconciliation_service_pb2
 
-from kit.clock import to_timestamp
+from kit.clock import now, to_timestamp
 from kit.database import signal
 from kit.ids import new_id
 from payment_service.payments.stripe_api import StripeProvider
 from payment_service.reconciliation import store
 from payment_service.reconciliation.operations import Reconciler
-from tests.integration.payment_service.auditing import Auditor, deaf, paid
+from tests.integration.payment_service.auditing import (
+    RUNNING,
+    Auditor,
+    deaf,
+    forget,
+    paid,
+    payment_of,
+)
 from tests.integration.payment_service.support import Shop, intent_id
 from tests.integration.ticket_service.support import refused
 
@@ -147,4 +154,33 @@ async def test_replicas_have_each_night_compared_once(auditor: Auditor) -> None:
     await auditor.finished(await auditor.get(row.id))
     await asyncio.gather(*(replica.schedule() for replica in replicas))
     assert len(await shop.installation.execute("payment", find)) == 1
+    await provider.close()
+
+
+async def test_what_is_ours_is_looked_through_in_parts(auditor: Auditor) -> None:
+    """A replica that looks at two rows at a time finds what one finds that looks at many."""
+    shop = auditor.shop
+    sold = [await paid(shop) for _ in range(5)]
+    lacking = [await payment_of(shop, order) for order in (sold[0], sold[4])]
+    for payment_id in lacking:
+        await forget(shop, f"charge:{payment_id}")
+    swap = "UPDATE payments SET provider_id = :intent WHERE order_id = :id"
+    await shop.installation.execute("payment", swap, id=sold[2].id, intent="pi_gone")
+    database, key = shop.installation.database("payment"), new_id("rec")
+    sandbox = shop.sandbox
+    provider = StripeProvider(sandbox.keys.secret_key, "pk", "whsec", sandbox.url)
+    thorough = Reconciler(database, provider, patience_s=0, scanned_at_once=2)
+    async with database.begin() as tx:
+        assert await store.insert(tx, key, now() - timedelta(days=1), now())
+    run = await auditor.get(key)
+    while run.state == RUNNING:
+        await thorough.run_due()
+        run = await auditor.get(key)
+    found = {(finding.kind, finding.subject) for finding in run.findings} - auditor.known
+    assert {each for each in found if each[0] != "BALANCE_MISMATCH"} == {
+        *(("MISSING_CHARGE", payment_id) for payment_id in lacking),
+        ("PAID_WITHOUT_CHARGE", "pi_gone"),
+        ("UNKNOWN_CHARGE", intent_id(sold[2])),
+    }
+    await shop.installation.execute("payment", swap, id=sold[2].id, intent=intent_id(sold[2]))
     await provider.close()
