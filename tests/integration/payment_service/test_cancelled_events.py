@@ -34,6 +34,7 @@ from tests.integration.payment_service.till import (
     dispute_is,
     finished,
     get_operation,
+    held_back,
     operations,
     paid,
     refund,
@@ -260,11 +261,7 @@ async def test_refund_that_somebody_asked_for_overtakes_those_of_an_operation(sh
     other = await paid(shop)
     await shop.spoil("/v1/refunds", method="POST", action="delay", seconds=20, times=AT_ONCE)
     await shop.call_off(event)
-
-    async def all_are_held_back() -> bool:
-        return not (await shop.sandbox.look("/faults"))["calls"]
-
-    await eventually(all_are_held_back)
+    await held_back(shop)
     await refund(shop, other)
     await through(shop, other, "SUCCEEDED")
     (found,) = await operations(shop, event_id=event.id)
@@ -278,7 +275,7 @@ async def test_operation_that_runs_is_not_tried_again(shop: Shop) -> None:
     await paid(shop, event)
     await shop.spoil("/v1/refunds", method="POST", action="delay", seconds=20)
     await shop.call_off(event)
-    await shop.sandbox.held_back("/v1/refunds")
+    await held_back(shop)
     (found,) = await operations(shop, event_id=event.id)
     assert found.state == RUNNING
     with refused("OPERATION_RUNNING"):

@@ -122,7 +122,7 @@ async def test_charge_that_no_order_keeps_is_seen(shop: Shop) -> None:
         " state = 'PAID' WHERE id = :id",
         id=order.id,
     )
-    assert ["is kept by its order" in each for each in found] == [True]
+    assert any("is kept by its order" in each for each in found)
 
 
 @pytest.mark.parametrize("more", [1, -1])

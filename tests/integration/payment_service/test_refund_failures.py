@@ -14,6 +14,7 @@ from tests.integration.payment_service.till import (
     at_stripe,
     booked,
     books,
+    held_back,
     in_dashboard,
     paid,
     refund,
@@ -285,7 +286,7 @@ async def test_report_of_the_dashboards_refund_waits_for_ours_to_be_refused(shop
     made = await in_dashboard(shop, order, 15_000)
     await shop.spoil("/v1/refunds", method="POST", action="delay", seconds=20)
     await refund(shop, order)
-    await shop.sandbox.held_back("/v1/refunds")
+    await held_back(shop)
     (report,) = await events(shop, made.id)
     with refused("REFUNDED_ELSEWHERE"):
         await send(shop, report)

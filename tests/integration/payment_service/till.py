@@ -85,6 +85,15 @@ async def in_dashboard(shop: Shop, order: order_pb2.Order, minor: int) -> stripe
     )
 
 
+async def held_back(shop: Shop) -> None:
+    """Wait until every call to Stripe has come in that is to be delayed."""
+
+    async def none_is_to_come() -> bool:
+        return not (await shop.sandbox.look("/faults"))["calls"]
+
+    await eventually(none_is_to_come)
+
+
 async def valid(shop: Shop, order: order_pb2.Order) -> list[int]:
     """The numbers of the order's tickets that are worth something."""
     issued = await shop.issued(order)
