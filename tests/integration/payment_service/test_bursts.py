@@ -41,7 +41,7 @@ async def test_burst_of_ten_times_the_limit_is_queued_in_order_and_nobody_is_ref
     base = shop.webhooks_url.removesuffix("/v1/webhooks/stripe")
     limits = httpx.Limits(max_connections=BURST)
     prepared: list[str] = []
-    async with httpx.AsyncClient(base_url=base, limits=limits, timeout=15) as http:
+    async with httpx.AsyncClient(base_url=base, limits=limits, timeout=60) as http:
 
         async def order(hold_id: str) -> dict[str, Any]:
             customer = {"email": "grace@customer.example", "full_name": "Grace Hopper"}

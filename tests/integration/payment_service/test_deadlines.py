@@ -163,7 +163,8 @@ async def test_payment_for_an_event_that_was_called_off_is_voided(shop: Shop) ->
     await shop.call_off(event)
     await shop.pay(order)
     cancelled = await shop.becomes(order, "CANCELLED")
-    assert cancelled.cancel_reason == "EVENT_NOT_ON_SALE"
+    # Whoever hears of it first says why: the payment, or the event's own cancellation.
+    assert cancelled.cancel_reason in {"EVENT_NOT_ON_SALE", "EVENT_CANCELLED"}
     await shop.settled()
     assert (await shop.intent(order)).amount_received == 0
 
