@@ -17,7 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
-    cast,
+    bindparam,
     delete,
     extract,
     false,
@@ -111,32 +111,43 @@ async def add(tx: Transaction, given: Sequence[Message]) -> set[str]:
     return {row.message_id for row in await tx.execute(_ADD, values)}
 
 
+# Statements that are executed all the time are made once.
+_QUEUE = bindparam("queue_name", type_=Text)
+_OWNER = bindparam("owner", type_=BigInteger)
+_due = (
+    select(_columns.position)
+    .where(_columns.queue == _QUEUE, _waiting, _columns.deliver_at <= func.now())
+    .order_by(_columns.position)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+_CLAIM = (
+    update(messages)
+    .where(_columns.position == _due.c.position)
+    .values(claimed_by=_OWNER, deliveries=_columns.deliveries + 1)
+    .returning(*_columns)
+)
+_NEXT_DUE = select(extract("epoch", func.min(_columns.deliver_at) - func.now())).where(
+    _columns.queue == _QUEUE, _waiting
+)
+_REMOVE = delete(messages).where(
+    _columns.position == func.any(bindparam("positions", type_=ARRAY(BigInteger))),
+    _columns.claimed_by == _OWNER,
+)
+
+
 async def claim(
     tx: Transaction, queue: Queue, owner: int, limit: int
 ) -> "list[Row[tuple[object, ...]]]":
     """Take the oldest messages that are due, in order, past those that others are taking."""
-    due = (
-        select(_columns.position)
-        .where(_columns.queue == queue.name, _waiting, _columns.deliver_at <= func.now())
-        .order_by(_columns.position)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
-    claimed = (
-        update(messages)
-        .where(_columns.position == due.c.position)
-        .values(claimed_by=owner, deliveries=_columns.deliveries + 1)
-        .returning(*_columns)
-    )
-    return sorted((await tx.execute(claimed)).all(), key=lambda row: row.position)
+    values = {"queue_name": queue.name, "owner": owner, "most": limit}
+    return sorted((await tx.execute(_CLAIM, values)).all(), key=lambda row: row.position)
 
 
 async def next_due_in_s(tx: Transaction, queue: Queue) -> float | None:
     """How long until the queue's next message is due; below zero when it is."""
-    in_s = extract("epoch", func.min(_columns.deliver_at) - func.now())
-    due = await tx.execute(select(in_s).where(_columns.queue == queue.name, _waiting))
-    in_s_or_none = due.scalar_one()
+    in_s_or_none = (await tx.execute(_NEXT_DUE, {"queue_name": queue.name})).scalar_one()
     return None if in_s_or_none is None else float(in_s_or_none)
 
 
@@ -148,9 +159,7 @@ async def count_dead(tx: Transaction, queue: Queue) -> int:
 async def remove(tx: Transaction, positions: Sequence[int], owner: int) -> None:
     """Delete handled messages, less those whose claim has become another's."""
     if positions:
-        given = func.any(cast(list(positions), ARRAY(BigInteger)))
-        mine = and_(_columns.position == given, _columns.claimed_by == owner)
-        await tx.execute(delete(messages).where(mine))
+        await tx.execute(_REMOVE, {"positions": list(positions), "owner": owner})
 
 
 async def set_aside(tx: Transaction, position: int, owner: int, failure: Failure) -> None:

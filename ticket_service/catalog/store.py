@@ -92,15 +92,18 @@ async def lock_event(tx: Transaction, event_id: str) -> Event | None:
     return _event(row) if row else None
 
 
+_SHARE = (
+    select(events)
+    .where(events.c.id == func.any(bindparam("ids", type_=ARRAY(Text))))
+    .order_by(events.c.id)
+    .with_for_update(read=True)
+)
+
+
 async def share_events(tx: Transaction, event_ids: Collection[str]) -> dict[str, Event]:
     """Some events, by id, which nobody changes before the transaction ends."""
-    query = (
-        select(events)
-        .where(events.c.id.in_(event_ids))
-        .order_by(events.c.id)
-        .with_for_update(read=True)
-    )
-    return {row.id: _event(row) for row in await tx.execute(query)}
+    found = await tx.execute(_SHARE, {"ids": list(event_ids)})
+    return {row.id: _event(row) for row in found}
 
 
 async def list_events(

@@ -132,6 +132,15 @@ async def move(tx: Transaction, hold_ids: Collection[str], state: HoldState) -> 
     await tx.execute(changed, {"ids": list(hold_ids)})
 
 
+_given = (
+    func.unnest(_IDS, bindparam("order_ids", type_=ARRAY(Text)))
+    .table_valued("id", "order_id")
+    .render_derived(name="given")
+)
+_GIVE = update(holds).where(holds.c.id == _given.c.id).values(order_id=_given.c.order_id)
+_GIVE_AND_MOVE = _GIVE.values(state=bindparam("to_state"))
+
+
 async def give_to_orders(
     tx: Transaction, orders: Mapping[str, str], state: HoldState | None = None
 ) -> None:
@@ -139,16 +148,11 @@ async def give_to_orders(
 
     `orders` are order ids by hold id.
     """
-    given = (
-        func.unnest(_IDS, bindparam("order_ids", type_=ARRAY(Text)))
-        .table_valued("id", "order_id")
-        .render_derived(name="given")
-    )
-    values: dict[str, Any] = {"order_id": given.c.order_id}
-    if state is not None:
-        values["state"] = state
-    changed = update(holds).where(holds.c.id == given.c.id).values(values)
-    await tx.execute(changed, {"ids": list(orders), "order_ids": list(orders.values())})
+    values = {"ids": list(orders), "order_ids": list(orders.values())}
+    if state is None:
+        await tx.execute(_GIVE, values)
+    else:
+        await tx.execute(_GIVE_AND_MOVE, {**values, "to_state": state})
 
 
 async def abandon(tx: Transaction, hold_ids: Collection[str]) -> list[Hold]:

@@ -6,6 +6,7 @@ So what was read under these locks stays true, and entries need none of their ow
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Integer,
     Row,
     Text,
+    Update,
     bindparam,
     column,
     func,
@@ -126,12 +128,16 @@ async def offer(tx: Transaction, offers: Sequence[Offer]) -> None:
 
 async def settle(tx: Transaction, hold_ids: Collection[str], state: WaitlistState) -> None:
     """Move the entries that some holds were offered to."""
-    changed = (
+    await tx.execute(_settling(state), {"ids": list(hold_ids)})
+
+
+@cache
+def _settling(state: WaitlistState) -> Update:
+    return (
         update(waitlist_entries)
         .where(_columns.hold_id == func.any(_IDS), _columns.state.in_(sources(state)))
         .values(state=state, updated_at=func.now())
     )
-    await tx.execute(changed, {"ids": list(hold_ids)})
 
 
 async def stop_waiting(tx: Transaction, entry_id: str) -> None:
