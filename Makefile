@@ -7,7 +7,7 @@ BASE ?= $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo or
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env run demo test check lint types imports contract migrations format docs migration lock bench bench-onsale bench-sales clean
+.PHONY: help env run demo test check lint types imports contract migrations format docs migration lock bench bench-onsale bench-sales soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -77,6 +77,9 @@ bench-onsale: env ## Measure the minute an event goes on sale, against the plain
 
 bench-sales: env ## Measure sales from the hold to the mail, and what each costs
 	@$(BIN)/python -m benchmarks.sales
+
+soak: env ## Prove that no payment is lost or charged twice, whatever goes wrong; about half an hour
+	@$(BIN)/python -m benchmarks.soak
 
 clean: ## Remove the environment and what was generated; data under var/ stays
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

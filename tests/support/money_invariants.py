@@ -214,6 +214,9 @@ class _Charged(NamedTuple):
     refunded: int = 0
 
 
+_PAGE_WITHIN_S = 60  # on a busy machine
+
+
 async def broken_money(database_url: str, stripe_url: str, secret_key: str) -> list[str]:
     """I2 between Stripe, payment_service and ticket_service. Ask when nothing is unsettled."""
     paid, orders = await ask(database_url, "payment", _PAYMENTS, _ORDERS)
@@ -290,7 +293,9 @@ async def _all(stripe_url: str, secret_key: str, kind: str) -> list[dict[str, An
     """Every object of a kind that Stripe has."""
     found: list[dict[str, Any]] = []
     headers = {"Authorization": f"Bearer {secret_key}"}
-    async with httpx.AsyncClient(base_url=stripe_url, headers=headers, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        base_url=stripe_url, headers=headers, trust_env=False, timeout=_PAGE_WITHIN_S
+    ) as http:
         while True:
             params = {"limit": "100", **({"starting_after": found[-1]["id"]} if found else {})}
             page = (await http.get(f"/v1/{kind}", params=params)).raise_for_status().json()
