@@ -371,15 +371,8 @@ def _numbers(name: str) -> BindParameter[Any]:
     return bindparam(name, type_=ARRAY(BigInteger))
 
 
-_GIVEN = tuple(
-    orders.c[name]
-    for name in """
-        id code state event_id organizer_id hold_id currency_code total_minor discount_minor
-        booking_fee_minor booking_fee_tax_ppm booking_fee_tax_minor voucher_id voucher_code
-        customer_email customer_name customer_phone fulfilment idempotency_key fingerprint
-        expires_at notify_on_expiry cancellable_until cancellation_fee_minor cancellation_fee_ppm
-    """.split()
-)
+_LATER = ("cancel_reason", "created_at", "paid_at", "payment_id", "next_attempt_at", "attempts")
+_GIVEN = tuple(column for column in orders.c if column.name not in _LATER)
 _made = (
     upsert(orders)
     .values(
