@@ -1,5 +1,6 @@
 """The books as admins read them."""
 
+import asyncio
 import csv
 import io
 import uuid
@@ -112,6 +113,7 @@ async def test_entries_are_paged_newest_first_and_stable_under_writes(shop: Shop
     sales = [sale(shop, 119 * number, order_id=f"ord_{number}") for number in range(1, 8)]
     for each in sales:
         await book(shop, each)
+        await asyncio.sleep(0.002)  # ids sort by the millisecond they were made in
     first = await shop.payments.ledger.ListLedgerEntries(
         ledger_service_pb2.ListLedgerEntriesRequest(page_size=4), metadata=shop.admin
     )
