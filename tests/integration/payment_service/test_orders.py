@@ -113,7 +113,8 @@ async def test_free_order_whose_event_was_called_off_is_cancelled(shop: Shop) ->
     held = await shop.hold(event)
     await shop.call_off(event)
     order = await shop.order(held)
-    assert (state_of(order), order.cancel_reason) == ("CANCELLED", "EVENT_NOT_ON_SALE")
+    assert state_of(order) == "CANCELLED"  # by ticket_service's answer, or by its message before
+    assert order.cancel_reason in {"EVENT_NOT_ON_SALE", "EVENT_CANCELLED"}
     await shop.settled()
     assert await shop.issued(order) == []
 
