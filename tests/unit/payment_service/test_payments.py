@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from payment_service.orders.domain import ForbiddenTransition
 from payment_service.payments.domain import (
     TRANSITIONS,
+    Intent,
     Payment,
     PaymentState,
     move,
     observe,
+    shown,
+    taker,
 )
+from payment_service.payments.domain import hear as hear_intent
 from tests.unit.payment_service.build import payment
 
 # https://docs.stripe.com/payments/paymentintents/lifecycle: what really happens, in order.
@@ -126,3 +130,53 @@ def test_payment_is_open_until_its_table_has_no_more_moves() -> None:
 def test_each_attempt_has_an_idempotency_key_of_its_own() -> None:
     keys = {payment(key_number=number).idempotency_key for number in (1, 2)}
     assert len(keys) == 2
+
+
+def intent(status: str, provider_id: str = "pi_1", **fields: str) -> Intent:
+    return Intent(provider_id, "pay_1", status, **fields)
+
+
+def test_first_report_tells_what_stripe_calls_the_payment() -> None:
+    heard = hear_intent(payment(provider_id=None, client_secret=""), intent("requires_action"))
+    assert (heard.provider_id, heard.state) == ("pi_1", PaymentState.REQUIRES_ACTION)
+
+
+def test_report_of_another_intent_changes_nothing() -> None:
+    """An attempt whose answer was lost may have left one behind."""
+    known = payment("requires_payment_method", "REQUIRES_ACTION")
+    assert hear_intent(known, intent("succeeded", "pi_2")) == known
+
+
+def test_reason_of_a_decline_stays_until_there_is_news() -> None:
+    known = payment("requires_payment_method", "REQUIRES_ACTION")
+    declined = hear_intent(known, intent("requires_payment_method", decline_code="expired_card"))
+    assert declined.decline_code == "expired_card"
+    assert hear_intent(declined, intent("requires_capture")).decline_code == ""
+
+
+def test_payment_has_money_from_its_authorisation_until_it_is_closed() -> None:
+    assert payment("requires_capture", "AUTHORIZED").has_money
+    assert payment("succeeded", "AUTHORIZED").has_money
+    assert not payment("succeeded", "SUCCEEDED").has_money
+    assert not payment("processing", "REQUIRES_ACTION").has_money
+    assert payment("processing", "REQUIRES_ACTION").is_under_way
+
+
+def test_payment_that_takes_an_order_is_the_first_with_money_one_that_is_charged_rather() -> None:
+    first = payment("requires_capture", "AUTHORIZED", id="pay_1")
+    second = payment("requires_capture", "AUTHORIZED", id="pay_2")
+    charged = payment("succeeded", "AUTHORIZED", id="pay_3")
+    assert taker([]) is None
+    assert taker([payment("requires_action")]) is None
+    assert taker([second, first]) == first
+    assert taker([first, second, charged]) == charged
+
+
+def test_customer_sees_the_payment_that_is_kept_or_else_the_latest_that_is_open() -> None:
+    first, failed = payment(id="pay_1"), payment("canceled", "FAILED", id="pay_2")
+    later = payment(id="pay_3")
+    assert shown([], None) is None
+    assert shown([first, failed], None) == first
+    assert shown([first, failed, later], None) == later
+    assert shown([failed], None) == failed
+    assert shown([first, failed, later], "pay_2") == failed

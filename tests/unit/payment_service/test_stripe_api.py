@@ -1,12 +1,29 @@
 """What Stripe can charge, and how amounts are written for it."""
 
+import hashlib
+import hmac
+import json
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from kit.errors import TesseraError
-from payment_service.payments.domain import AmountTooLarge, AmountTooSmall, UnchargeableAmount
+from payment_service.payments.domain import (
+    AmountTooLarge,
+    AmountTooSmall,
+    Fee,
+    Intent,
+    UnchargeableAmount,
+)
 from payment_service.payments.stripe_api import StripeProvider, minor_amount, stripe_amount
+
+
+def signature(payload: bytes, secret: str) -> str:
+    """The header that Stripe sends: https://docs.stripe.com/webhooks#verify-manually."""
+    at = int(time.time())
+    mac = hmac.new(secret.encode(), f"{at}.".encode() + payload, hashlib.sha256).hexdigest()
+    return f"t={at},v1={mac}"
 
 
 @pytest.fixture
@@ -70,3 +87,30 @@ async def test_total_is_checked_before_stripe_is_asked(
 ) -> None:
     with pytest.raises(error):
         provider.check_amount(currency, minor)
+
+
+@pytest.mark.parametrize(
+    ("charge", "fee"),
+    [
+        ("ch_1", None),  # not expanded, as in webhooks
+        (None, None),
+        ({"balance_transaction": None}, None),  # captured, and not settled yet
+        ({"balance_transaction": "txn_1"}, None),
+        ({"balance_transaction": {"fee": 175, "currency": "eur"}}, Fee("EUR", 175)),
+        ({"balance_transaction": {"fee": 17_500, "currency": "isk"}}, Fee("ISK", 175)),
+    ],
+)
+async def test_fee_is_read_where_stripe_tells_it_in_the_currency_of_the_payout(
+    provider: StripeProvider, charge: object, fee: Fee | None
+) -> None:
+    intent = {
+        "id": "pi_1",
+        "object": "payment_intent",
+        "status": "succeeded",
+        "metadata": {"payment_id": "pay_1"},
+        "latest_charge": charge,
+    }
+    event = {"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": intent}}
+    payload = json.dumps(event).encode()
+    report = provider.verify(payload, signature(payload, "whsec_1"))
+    assert report.about == Intent("pi_1", "pay_1", "succeeded", fee=fee)
