@@ -132,8 +132,8 @@ def test_each_attempt_has_an_idempotency_key_of_its_own() -> None:
     assert len(keys) == 2
 
 
-def intent(status: str, provider_id: str = "pi_1", **fields: str) -> Intent:
-    return Intent(provider_id, "pay_1", status, **fields)
+def intent(status: str, provider_id: str = "pi_1", *, decline_code: str = "") -> Intent:
+    return Intent(provider_id, "pay_1", status, decline_code=decline_code)
 
 
 def test_first_report_tells_what_stripe_calls_the_payment() -> None:
