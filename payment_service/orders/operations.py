@@ -325,11 +325,16 @@ async def _cancel(tx: Transaction, caller: Caller, order: Order) -> None:
         case OrderState.PAID:
             if is_customer and not await store.may_be_cancelled(tx, order.id):
                 raise domain.OrderNotCancellable
-            kept = order.payment_id
+            kept = None
+            if order.payment_id:
+                kept = await payment_store.lock_payment(tx, order.payment_id)
+                assert kept, "payments are never deleted"
+                # What the order says is as of before its lock was waited for.
+                order = replace(order, refunded_minor=kept.refunded_minor)
             await opening.cancel_paid_order(
                 tx,
                 order,
-                await payment_store.lock_payment(tx, kept) if kept else None,
+                kept,
                 origin=RefundOrigin.CUSTOMER if is_customer else RefundOrigin.ADMIN,
                 fee_minor=domain.cancellation_fee(order) if is_customer else 0,
             )

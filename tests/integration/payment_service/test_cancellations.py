@@ -1,16 +1,18 @@
 """Cancelling what was paid: by the customer within the event's terms, by an admin at any time."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from tessera.payment.v1 import messages_pb2, order_pb2, order_service_pb2, refund_pb2
 from tessera.ticket.v1 import ticket_pb2, ticket_service_pb2
 
 from kit.clock import now, to_timestamp
 from tests.integration.payment_service.support import Shop, at_once, opened_by, state_of
-from tests.integration.payment_service.till import paid, refunds, through
-from tests.integration.ticket_service.support import eventually, new_key, refused
+from tests.integration.payment_service.till import paid, refund, refunds, through
+from tests.integration.ticket_service.support import eventually, money, new_key, refused
 
 CANCELLED = ticket_pb2.TICKET_STATE_CANCELLED
 
@@ -63,6 +65,34 @@ async def test_customer_cannot_cancel_after_the_date_or_without_one(
         await shop.cancel(order)
     assert state_of(await shop.get(order)) == "PAID"
     assert await refunds(shop, order) == []
+
+
+async def test_fee_is_of_what_a_refund_leaves_that_got_there_just_before(shop: Shop) -> None:
+    order = await paid(shop, quantity=2, cancellation_policy=policy(fee_percentage="50"))
+    lock = text("SELECT id FROM orders WHERE id = :id FOR UPDATE")
+    async with shop.installation.database("payment").begin() as tx:
+        await tx.execute(lock, {"id": order.id})
+        giving = asyncio.create_task(refund(shop, order, amount=money("60.00")))
+        await in_line(shop, 1)
+        cancelling = asyncio.create_task(shop.cancel(order))
+        await in_line(shop, 2)
+    await asyncio.gather(giving, cancelling)
+    returned = await through(shop, order, "SUCCEEDED", "SUCCEEDED")
+    assert [each.amount.amount for each in returned] == ["60.00", "20.00"]
+
+
+async def in_line(shop: Shop, count: int) -> None:
+    """Wait until so many wait for a lock."""
+    waiting = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
+
+    async def look() -> bool:
+        ((found,),) = await shop.installation.execute("payment", waiting)
+        return bool(found == count)
+
+    await eventually(look)
 
 
 async def test_admin_cancels_at_any_time_without_a_fee(shop: Shop) -> None:
