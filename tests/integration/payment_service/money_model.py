@@ -127,6 +127,10 @@ class Order:
         return attempt.total - sent if attempt else 0
 
 
+def half_up(hundredths: int) -> int:
+    return (hundredths + 50) // 100
+
+
 class Till:
     """All orders, and the uses of the vouchers."""
 
@@ -188,8 +192,8 @@ class Till:
         elif order.state == "PAID":
             if order.kept and order.kept.dispute_heard in {"open", "lost"}:
                 return "ORDER_DISPUTED"
-            fee = CANCELLING + order.total * CANCELLING_PERCENT // 100 if by_customer else 0
             left = order.left(order.kept)
+            fee = CANCELLING + half_up(left * CANCELLING_PERCENT) if by_customer else 0
             self._send(order, Refund(order.kept, max(left - fee, 0), order.tickets))
         return "OK"
 

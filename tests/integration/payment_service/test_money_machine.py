@@ -9,7 +9,7 @@ left, those between Stripe and the books do, too. `TESSERA_MONEY_EXAMPLES` asks 
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,52 +25,35 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tessera.payment.v1 import order_pb2, order_service_pb2
-from tessera.ticket.v1 import event_pb2, event_service_pb2
+from tessera.payment.v1 import order_pb2
 
 from deploy.local.postgres import EmbeddedPostgres
-from kit.rpc_errors import RemoteError
+from tests.integration.payment_service import money_acts as acts
 from tests.integration.payment_service import till
 from tests.integration.payment_service.installation import installed
 from tests.integration.payment_service.money_model import (
-    CANCELLING,
-    CANCELLING_PERCENT,
     CHARGED,
-    DISCOUNTS,
-    FEE,
-    FEE_PERCENT,
     HELD,
-    TAX_PERCENT,
     TO_AUTHENTICATE,
     UNPAID,
-    USES,
     Attempt,
-    Order,
     Refund,
     Till,
 )
-from tests.integration.payment_service.money_seen import Letter, Postman, Sold, compare
+from tests.integration.payment_service.money_seen import Letter, Postman, Sold, cents, compare
 from tests.integration.payment_service.support import (
-    CUSTOMER,
     Shop,
     intent_id,
     open_shop,
     opened_by,
 )
 from tests.integration.payment_service.test_restarts import down
-from tests.integration.payment_service.test_vouchers import make
 from tests.integration.ticket_service.support import (
-    days_ahead,
-    event,
     eventually,
-    money,
-    new_key,
-    ticket_type,
 )
 from tests.support.invariants import broken_invariants, broken_money, unsettled
 
 Result = TypeVar("Result")
-Ask = Callable[[str], Awaitable[Any]]
 
 METHODS = ("pm_card_visa", "pm_card_visa", "at once", "pm_card_pendingRefund")
 OTHERS = ("pm_card_visa_chargeDeclined", "pm_card_authenticationRequired")
@@ -100,27 +83,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.shop = replace(world.shop, organizer_id=f"org_{uuid.uuid4().hex}")
         self.till = Till()
         self.sold: list[Sold] = []
-        self.event = world.run(self._open())
-
-    async def _open(self) -> event_pb2.Event:
-        shop, policy = self.shop, {"until": days_ahead(20), "fee": money("3.00")}
-        assert CANCELLING == 300
-        fee = {"per_ticket": money("1.50"), "percentage": str(FEE_PERCENT), "tax_rate": "10"}
-        assert FEE == 150
-        draft = await shop.tickets.events.CreateEvent(
-            event(
-                booking_fee=fee,
-                cancellation_policy={**policy, "fee_percentage": str(CANCELLING_PERCENT)},
-            ),
-            metadata=shop.admin,
-        )
-        kind = ticket_type(draft.id, total_stock=100, tax_rate=str(TAX_PERCENT), tax_included=False)
-        await shop.tickets.events.CreateTicketType(kind, metadata=shop.admin)
-        for code, percentage in DISCOUNTS.items():
-            if code:
-                await make(shop, code=code, percentage=str(percentage), max_redemptions=USES)
-        publish = event_service_pb2.PublishEventRequest(event_id=draft.id)
-        return await shop.tickets.events.PublishEvent(publish, metadata=shop.admin)
+        self.event = world.run(acts.open_event(self.shop))
 
     @rule(seed=st.integers(0, 2**32 - 1))
     def step(self, seed: int) -> None:
@@ -159,29 +122,15 @@ class MoneyMachine(RuleBasedStateMachine):
     def order(self, chance: Random) -> None:
         quantity = chance.randint(1, 2)
         voucher = chance.choice(("", "", "TENTH", "GUEST"))
-        found, order = self.world.run(self._order(quantity, voucher))
+        found, order = self.world.run(acts.order(self.shop, self.event, quantity, voucher))
         assert found == self.till.order(quantity, voucher)
         if order is None:
             return
         model = self.till.orders[-1]
-        assert till_cents(order) == model.total
+        assert cents(order.total.amount) == model.total
         self.sold.append(Sold(model, order))
         if model.total:
             self._add_attempt(self.sold[-1], order)
-
-    async def _order(self, quantity: int, voucher: str) -> tuple[str, order_pb2.Order | None]:
-        held = await self.shop.hold(self.event, quantity)
-
-        async def ask(key: str) -> order_pb2.Order:
-            request = order_service_pb2.CreateOrderRequest(
-                hold_id=held.id,
-                customer=order_service_pb2.CreateOrderCustomer(**CUSTOMER),
-                voucher_code=voucher,
-                idempotency_key=key,
-            )
-            return await self.shop.payments.orders.CreateOrder(request)
-
-        return await twice(ask)
 
     def _add_attempt(self, sold: Sold, answer: order_pb2.Order) -> None:
         attempt = Attempt(intent_id(answer), sold.model.total)
@@ -191,7 +140,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def begin_another(self, chance: Random) -> None:
         few = [each for each in self.sold if len(each.model.attempts) < MOST_ATTEMPTS]
         sold = chance.choice(few)
-        found, answer = self.world.run(twice(partial(self.shop.attempt, sold.order)))
+        found, answer = self.world.run(acts.twice(partial(self.shop.attempt, sold.order)))
         assert found == self.till.begin(sold.model)
         if answer:
             self._add_attempt(sold, answer)
@@ -199,25 +148,13 @@ class MoneyMachine(RuleBasedStateMachine):
     def confirm(self, chance: Random) -> None:
         sold, attempt = self._some_attempt(chance, is_open)
         method = chance.choice(METHODS + METHODS + OTHERS)
-        self.world.run(self._confirm(sold.payments[attempt], method))
+        self.world.run(acts.confirm(self.shop, sold.payments[attempt], method))
         attempt.takes_time = method == "pm_card_pendingRefund"
         attempt.at_stripe = {
             "at once": CHARGED,
             "pm_card_visa_chargeDeclined": UNPAID,
             "pm_card_authenticationRequired": TO_AUTHENTICATE,
         }.get(method, HELD)
-
-    async def _confirm(self, payment: order_pb2.Order, method: str) -> None:
-        held_first: Any = {"card": {"capture_method": "manual"}}
-        if method == "at once":
-            await self.shop.charges_at_once(payment)
-        else:
-            await self.shop.sandbox.stripe.v1.payment_intents.update_async(
-                intent_id(payment), {"payment_method_options": held_first}
-            )
-        card = "pm_card_visa" if method == "at once" else method
-        answer = await self.shop.pay(payment, card)
-        assert answer.status_code == (402 if "Declined" in method else 200), answer.text
 
     def authenticate(self, chance: Random) -> None:
         _, attempt = self._some_attempt(chance, lambda each: each.at_stripe == TO_AUTHENTICATE)
@@ -230,7 +167,7 @@ class MoneyMachine(RuleBasedStateMachine):
         sold, by_customer = self._some(chance), chance.random() < 0.5
         by = opened_by(sold.order) if by_customer else self.shop.admin
         ask = partial(self.shop.cancel, sold.order, by)
-        found, _ = self.world.run(twice(ask))
+        found, _ = self.world.run(acts.twice(ask))
         assert found == self.till.cancel(sold.model, by_customer=by_customer)
 
     def expire(self, chance: Random) -> None:
@@ -247,25 +184,9 @@ class MoneyMachine(RuleBasedStateMachine):
                 minor = chance.choice(AMOUNTS)
             case "tickets":
                 numbers = some_numbers(chance, sold.model.quantity)
-        found, exists = self.world.run(self._refund(sold, minor, numbers))
+        found, exists = self.world.run(acts.refund(self.shop, sold, minor, numbers))
         if exists:
             assert found == self.till.refund(sold.model, minor, numbers)
-
-    async def _refund(self, sold: Sold, minor: int | None, numbers: set[int]) -> tuple[str, bool]:
-        fields: dict[str, Any] = {}
-        if numbers:
-            issued = await self.shop.issued(sold.order)
-            fields["ticket_ids"] = [each.id for each in issued if each.number in numbers]
-            if len(fields["ticket_ids"]) < len(numbers):
-                return "", False  # they were never issued
-        elif minor is not None:
-            fields["amount"] = money(f"{minor / 100:.2f}")
-
-        async def ask(key: str) -> Any:
-            return await till.refund(self.shop, sold.order, idempotency_key=key, **fields)
-
-        found, _ = await twice(ask)
-        return found, True
 
     def restart(self, chance: Random) -> None:
         """Webhooks that come after it are signed anew."""
@@ -291,14 +212,8 @@ class MoneyMachine(RuleBasedStateMachine):
     def decide(self, chance: Random) -> None:
         _, attempt = self._some_attempt(chance, lambda each: each.dispute == "open")
         verdict = chance.choice(("won", "lost"))
-        self.world.run(self._decide(attempt, verdict))
+        self.world.run(acts.decide(self.shop, attempt, verdict))
         attempt.dispute = verdict
-
-    async def _decide(self, attempt: Attempt, verdict: str) -> None:
-        found = await self.shop.sandbox.stripe.v1.disputes.list_async(
-            {"payment_intent": attempt.intent}
-        )
-        await till.decide(self.shop, found.data[0].id, verdict)
 
     def refund_in_dashboard(self, chance: Random) -> None:
         sold, attempt = self._some_attempt(chance, is_refundable)
@@ -424,21 +339,7 @@ class MoneyMachine(RuleBasedStateMachine):
         await eventually(is_quiet, 60)
         await self.world.postman.collect()
         for sold in self.sold:
-            await self._name(sold.model)
-
-    async def _name(self, order: Order) -> None:
-        """Learn what Stripe calls the refunds that it made for us."""
-        for attempt in order.attempts:
-            nameless = [each for each in attempt.given if not each.id]
-            if nameless:
-                page = await self.shop.sandbox.stripe.v1.refunds.list_async(
-                    {"payment_intent": attempt.intent, "limit": 100}
-                )
-                taken = {each.id for each in attempt.given}
-                new = [each for each in page.data[::-1] if each.id not in taken]
-                for refund, made in zip(nameless, new, strict=True):
-                    assert refund.minor == made.amount
-                    refund.id = made.id
+            await acts.name_refunds(self.shop, sold.model)
 
     def teardown(self) -> None:
         """In the end everything is heard, and all is well."""
@@ -470,25 +371,6 @@ def may_move(refund: Refund) -> bool:
     return refund.at_stripe in {"pending", "succeeded"}
 
 
-async def twice(ask: Ask) -> tuple[str, Any]:
-    """I4: asked again with the same key, the answer is the same; `OK`, or why it was refused."""
-    key = new_key()
-    try:
-        first = await ask(key)
-    except RemoteError as error:
-        return error.reason, None
-    again = await ask(key)
-    assert (again.id, again.payment.id if hasattr(again, "payment") else "") == (
-        first.id,
-        first.payment.id if hasattr(first, "payment") else "",
-    )
-    return "OK", first
-
-
-def till_cents(order: order_pb2.Order) -> int:
-    return int(order.total.amount.replace(".", ""))
-
-
 @pytest.fixture
 async def shop(postgres: EmbeddedPostgres, tls_dir: Path, tmp_path: Path) -> AsyncIterator[Shop]:
     """A shop of its own, to which no webhook gets that the test does not take there."""
@@ -514,6 +396,7 @@ async def test_money_goes_where_a_plain_model_says(shop: Shop) -> None:
 SETTINGS = settings(
     max_examples=int(os.environ.get("TESSERA_MONEY_EXAMPLES", "6")),
     stateful_step_count=30,
+    database=None,  # services are at work at the same time: what failed once may not do so again
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
