@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from deploy.local import postgres_folder
 from deploy.local.certificates import ensure_certificates
@@ -20,7 +19,6 @@ from kit.settings import PREFIX, Environment, InvalidSetting
 SERVICES = ("user_service", "ticket_service", "payment_service", "notification_service")
 LOCAL = "127.0.0.1"
 _PORT_ATTEMPTS = 1000
-_claimed_ports: list[IO[str]] = []  # locked until this process ends
 
 
 def given() -> dict[str, str]:
@@ -118,13 +116,12 @@ def free_port() -> int:
     folder.mkdir(exist_ok=True)
     for _ in range(_PORT_ATTEMPTS):
         port = 20_000 + secrets.randbelow(12_000)
-        claim = (folder / str(port)).open("w")
+        claim = os.open(folder / str(port), os.O_CREAT | os.O_WRONLY)
         with socket.socket() as probe, suppress(OSError):
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
             probe.bind((LOCAL, port))
-            _claimed_ports.append(claim)
-            return port
-        claim.close()
+            return port  # claimed until this process ends, and its files are closed
+        os.close(claim)
     raise InvalidSetting("There is no free port between 20000 and 32000 on this machine.")
 
 

@@ -315,7 +315,14 @@ class Shop:
         overdue = "UPDATE holds SET expires_at = now() WHERE id = :id"
         await self.installation.execute("ticket", overdue, id=hold_id)
         database = self.installation.hosts["ticket_service"].database
-        await expire_holds(database, another_replicas_offers())
+        live = "SELECT count(*) FROM holds WHERE id = :id AND state = 'ACTIVE'"
+
+        async def is_over() -> bool:  # the service itself may be about to expire it
+            await expire_holds(database, another_replicas_offers())
+            ((count,),) = await self.installation.execute("ticket", live, id=hold_id)
+            return bool(count == 0)
+
+        await eventually(is_over)
 
     async def give_to_others(self, order: order_pb2.Order, of: event_pb2.Event) -> None:
         """Let an order's hold run out, and somebody else hold what it gives back."""

@@ -5,11 +5,11 @@ replica or the other. Hypothesis looks for the shortest way to a difference.
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import cycle
+from random import Random
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
@@ -51,32 +51,38 @@ UNSEATED = (3, 2)
 
 KINDS = range(2 + len(UNSEATED))
 SEATS = range(sum(len(row.replace("|", "")) for row in ROWS))
-KIND = st.sampled_from(KINDS)
-SOME_KINDS, SEVERAL_KINDS = st.sets(KIND, min_size=1), st.sets(KIND, min_size=2)
-SOME_SEATS = st.sets(st.sampled_from(SEATS), min_size=1, max_size=2)
-NUMBERS = st.just(set[int]()) | st.sets(st.integers(1, 4), max_size=2)
-QUANTITY = st.sampled_from((1, 1, 2, 2, 3, MAX_PER_ORDER + 1))
+SEVERAL_KINDS = st.sets(st.sampled_from(KINDS), min_size=2)
 
 
-def wishes_for(kind: int) -> st.SearchStrategy[Wish]:
-    many = st.builds(Wish, st.just(kind), QUANTITY, orphans=st.booleans())
+def some(chance: Random, among: Sequence[int], most: int) -> set[int]:
+    """At least one."""
+    return set(chance.sample(among, chance.randint(1, most)))
+
+
+def quantity(chance: Random) -> int:
+    return chance.choice((1, 1, 2, 2, 3, MAX_PER_ORDER + 1))
+
+
+def requests(chance: Random) -> list[Request]:
+    return [request(chance) for _ in range(chance.randint(1, 4))]
+
+
+def request(chance: Random) -> Request:
+    """Mostly what somebody might wish, of one type or two; or seats of any type as if of one."""
+    if chance.random() < 0.25:
+        return [seats_of(chance.choice(KINDS), some(chance, SEATS, 2))]
+    return [wish_for(kind, chance) for kind in chance.sample(KINDS, chance.randint(1, 2))]
+
+
+def wish_for(kind: int, chance: Random) -> Wish:
     own = [seat for seat, of in enumerate(Stock(ROWS, UNSEATED).kind_of) if of == kind]
-    if not own:
-        return many
-    named = st.sets(st.sampled_from(own), min_size=1, max_size=2)
-    return many | named.map(partial(seats_of, kind))
+    if own and chance.random() < 0.5:
+        return seats_of(kind, some(chance, own, 2))
+    return Wish(kind, quantity(chance), orphans=chance.random() < 0.5)
 
 
 def seats_of(kind: int, seats: set[int]) -> Wish:
     return Wish(kind, len(seats), tuple(seats))
-
-
-SENSIBLE = st.lists(KIND, min_size=1, max_size=2, unique=True).flatmap(
-    lambda kinds: st.tuples(*map(wishes_for, kinds))
-)
-STRANGE = st.tuples(st.builds(seats_of, KIND, SOME_SEATS))
-REQUEST = st.one_of(SENSIBLE, SENSIBLE, SENSIBLE, STRANGE)
-REQUESTS = st.lists(REQUEST, min_size=1, max_size=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +130,33 @@ class StockMachine(RuleBasedStateMachine):
         left = [kind for kind in sold for _ in range(self.model.left(kind))]
         self._hold_in_turn([(Wish(kind, 1, orphans=True),) for kind in left])
 
-    @rule(data=st.data())
-    def step(self, data: st.DataObject) -> None:
-        """Something happens: one rule, since of many Hypothesis leaves half out of an example."""
+    @rule(seed=st.integers(0, 2**32 - 1))
+    def step(self, seed: int) -> None:
+        """Something happens: one rule, since of many Hypothesis leaves half out of an example.
+
+        What it is about depends on what is there by then, and so on who won a race, who need not
+        win it again: so Hypothesis draws a seed, and nothing that would depend on that.
+        """
+        chance = Random(seed)
+        chance.choice(self._possible())(chance)
+
+    def _possible(self) -> list[Callable[[Random], None]]:
+        """What may happen now; what leads to more, more often."""
         admins = [self.change_the_stock, self.limit, self.block_or_unblock]
-        possible = [self.hold, self.hold_at_both_replicas_at_once, self.join_the_line, *admins]
+        customers = [self.hold, self.hold_at_both_replicas_at_once, self.join_the_line]
+        possible: list[Callable[[Random], None]] = [*customers, *admins]
         if self.model.holds:
             possible += [self.hold, self.release, self.expire, self.issue, self.issue, self.cancel]
         if any(hold.tickets for hold in self.model.holds):
             possible += [self.cancel, self.transfer]
         if self.model.line:
             possible += [self.join_the_line, self.release, self.expire, self.leave_the_line]
-        happens = data.draw(st.sampled_from(possible).map(lambda each: each.__name__))
-        getattr(self, happens)(data)
+        return possible
 
     # What customers do.
 
-    def hold(self, data: st.DataObject) -> None:
-        self._hold_in_turn(data.draw(REQUESTS))
+    def hold(self, chance: Random) -> None:
+        self._hold_in_turn(requests(chance))
 
     def _hold_in_turn(self, asked: Sequence[Request]) -> None:
         found = self.world.run(self._hold(asked))
@@ -151,9 +166,9 @@ class StockMachine(RuleBasedStateMachine):
         ]
         assert [reason for reason, _, _ in found] == expected
 
-    def hold_at_both_replicas_at_once(self, data: st.DataObject) -> None:
+    def hold_at_both_replicas_at_once(self, chance: Random) -> None:
         """Either may have been first."""
-        asked = data.draw(st.tuples(REQUEST, REQUEST))
+        asked = request(chance), request(chance)
 
         async def race() -> list[Any]:
             found = await asyncio.gather(*(self._hold([each]) for each in asked))
@@ -201,40 +216,41 @@ class StockMachine(RuleBasedStateMachine):
             tuple(self.seat_ids.index(seat.seat_id) for seat in item.seats) for item in hold.items
         ]
 
-    def release(self, data: st.DataObject) -> None:
-        hold = self._some_hold(data)
+    def release(self, chance: Random) -> None:
+        hold = self._some_hold(chance)
         found = self.world.run(outcome(self.shop.release(hold.id)))
         assert found == self.model.release(hold)
 
-    def issue(self, data: st.DataObject) -> None:
-        hold = self._some_hold(data)
-        is_theft = hold.state == "CONVERTED" and data.draw(st.booleans())
+    def issue(self, chance: Random) -> None:
+        hold = self._some_hold(chance)
+        is_theft = hold.state == "CONVERTED" and chance.random() < 0.5
         order_id = f"ord_other_{hold.id}" if is_theft else f"ord_{hold.id}"
         found = self.world.run(outcome(self.shop.issue(hold.id, order_id)))
         assert found == self.model.issue(hold, order_id)
 
-    def cancel(self, data: st.DataObject) -> None:
+    def cancel(self, chance: Random) -> None:
         """Some tickets, or all."""
-        hold, numbers, is_kept = self._some_hold(data), data.draw(NUMBERS), data.draw(st.booleans())
+        hold, is_kept = self._some_hold(chance), chance.random() < 0.5
+        numbers = set[int]() if chance.random() < 0.5 else some(chance, range(1, 5), 2)
         call = self.shop.take_back(
             f"ord_{hold.id}", hold.id, numbers=numbers, keep_off_sale=is_kept
         )
         self.world.run(call)
         self.model.cancel(hold, f"ord_{hold.id}", numbers, keep_off_sale=is_kept)
 
-    def transfer(self, data: st.DataObject) -> None:
+    def transfer(self, chance: Random) -> None:
         """Give somebody a ticket, which may be another's by now."""
-        hold = data.draw(st.sampled_from([hold for hold in self.model.holds if hold.tickets]))
+        hold = chance.choice([hold for hold in self.model.holds if hold.tickets])
         tickets = self.world.run(self.shop.tickets(hold.order))
-        ticket = data.draw(st.sampled_from(tickets))
+        ticket = chance.choice(tickets)
         transfers = [each.id for each in tickets if each.number == ticket.number].index(ticket.id)
-        name = data.draw(st.sampled_from(("Bob", "Eve")))
+        name = chance.choice(("Bob", "Eve"))
         found = self.world.run(outcome(self.shop.transfer(ticket, name)))
         assert found == self.model.transfer(hold, ticket.number, transfers, name)
 
-    def expire(self, data: st.DataObject) -> None:
+    def expire(self, chance: Random) -> None:
         """Several, unless somebody waits: who is served depends on which is the first."""
-        due = {self._some_hold(data).id for _ in range(1 if self._lines() else 3)}
+        due = {self._some_hold(chance).id for _ in range(1 if self._lines() else 3)}
         live = [hold for hold in self.model.holds if hold.id in due and hold.state == "ACTIVE"]
         self.world.run(self._let_deadlines_pass([hold.id for hold in live]))
         self.model.expire(live)
@@ -251,21 +267,22 @@ class StockMachine(RuleBasedStateMachine):
 
         await eventually(are_gone)
 
-    def _some_hold(self, data: st.DataObject) -> Hold:
+    def _some_hold(self, chance: Random) -> Hold:
         """Mostly one of which something may become, and that somebody waits for."""
         out, lines = [hold for hold in self.model.holds if hold.out], self._lines()
         wanted = [hold for hold in out if any(wish.kind in lines for wish in hold.wishes)]
-        return data.draw(st.sampled_from([*self.model.holds, *out, *wanted, *wanted, *wanted]))
+        return chance.choice([*self.model.holds, *out, *wanted, *wanted, *wanted])
 
-    def join_the_line(self, data: st.DataObject) -> None:
+    def join_the_line(self, chance: Random) -> None:
         sold_out = [kind for kind in KINDS if not self.model.left(kind)]
-        kind, quantity = data.draw(st.tuples(st.sampled_from(sold_out or KINDS) | KIND, QUANTITY))
-        call = join(self.shop, self.event, quantity, number=kind)
+        kind = chance.choice(chance.choice((sold_out or KINDS, KINDS)))
+        wanted = quantity(chance)
+        call = join(self.shop, self.event, wanted, number=kind)
         found, entry = self.world.run(answer(call))
-        assert found == self.model.join(kind, quantity, entry.id if entry else "")
+        assert found == self.model.join(kind, wanted, entry.id if entry else "")
 
-    def leave_the_line(self, data: st.DataObject) -> None:
-        entry = data.draw(st.sampled_from(self.model.line))
+    def leave_the_line(self, chance: Random) -> None:
+        entry = chance.choice(self.model.line)
         found = self.world.run(outcome(leave(self.shop, entry.id)))
         assert found == self.model.leave(entry)
 
@@ -275,8 +292,8 @@ class StockMachine(RuleBasedStateMachine):
 
     # What admins do.
 
-    def change_the_stock(self, data: st.DataObject) -> None:
-        kind, total = data.draw(st.tuples(KIND, st.integers(0, 5)))
+    def change_the_stock(self, chance: Random) -> None:
+        kind, total = chance.choice(KINDS), chance.randint(0, 5)
         shop = self.shop
         change = patch(
             event_service_pb2.UpdateTicketTypeRequest,
@@ -287,16 +304,16 @@ class StockMachine(RuleBasedStateMachine):
         call = shop.public.events.UpdateTicketType(change, metadata=self.world.organizer.admin)
         assert self.world.run(outcome(call)) == self.model.set_total(kind, total)
 
-    def limit(self, data: st.DataObject) -> None:
+    def limit(self, chance: Random) -> None:
         """Make, change or lift a quota."""
-        size, kinds = data.draw(st.tuples(st.integers(0, 8), SOME_KINDS))
-        quota = data.draw(st.sampled_from([None, *self.model.quotas]))
+        size, kinds = chance.randint(0, 8), some(chance, KINDS, len(KINDS))
+        quota = chance.choice([None, *self.model.quotas])
         if quota is None:
             self._limit(size, kinds)
             return
         shop, organizer = self.shop, self.world.organizer
         of_event = quota_pb2.Quota(id=quota.id, event_id=self.event.id)
-        if data.draw(st.booleans()):
+        if chance.random() < 0.5:
             self.world.run(shop.lift_quota(organizer, of_event))
             self.model.quotas.remove(quota)
             return
@@ -310,8 +327,8 @@ class StockMachine(RuleBasedStateMachine):
         found, quota = self.world.run(answer(call))
         assert found == self.model.add_quota(size, kinds, quota.id if quota else "")
 
-    def block_or_unblock(self, data: st.DataObject) -> None:
-        blocks, seats = data.draw(st.tuples(st.booleans(), SOME_SEATS))
+    def block_or_unblock(self, chance: Random) -> None:
+        blocks, seats = chance.random() < 0.5, some(chance, SEATS, 2)
         change = self.shop.block if blocks else self.shop.unblock
         call = change(self.world.organizer, self.event.id, *(self.seat_ids[seat] for seat in seats))
         expected = self.model.block(seats) if blocks else self.model.unblock(seats)
