@@ -10,10 +10,10 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from kit.database import Transaction, signal
 from payment_service.bulk.domain import Operation, OperationKind, OperationState, Progress
-from payment_service.disputes.domain import DisputeState
 from payment_service.orders.domain import OrderState
 from payment_service.refunds.domain import RefundState
-from payment_service.tables import disputes, operations, orders, payments, refunds
+from payment_service.refunds.store import LEFT
+from payment_service.tables import operations, orders, payments, refunds
 
 DUE = "operations"  # the signal that an operation goes on
 
@@ -105,26 +105,21 @@ async def wake(tx: Transaction, operation_id: str) -> None:
 async def progress(tx: Transaction, found: Sequence[Operation]) -> list[Progress]:
     """Operations with what their orders' latest refunds say.
 
-    One failed needs nobody any more once the rest of the payment went back otherwise, or the
-    customer's bank has it.
+    One failed needs nobody any more once the rest of the payment went back otherwise.
     """
     latest = (
         select(
             refunds.c.operation_id,
             refunds.c.state,
-            payments.c.refunded_minor < payments.c.amount_minor,
-            exists().where(
-                disputes.c.payment_id == refunds.c.payment_id,
-                disputes.c.state == DisputeState.LOST,
-            ),
+            LEFT > 0,
         )
         .ext(distinct_on(refunds.c.operation_id, refunds.c.order_id))
         .outerjoin(payments, payments.c.id == refunds.c.payment_id)
         .where(refunds.c.operation_id.in_([operation.id for operation in found]))
         .order_by(refunds.c.operation_id, refunds.c.order_id, refunds.c.id.desc())
     ).subquery("latest")
-    operation_id, state, has_left, is_lost = latest.c
-    is_failed = (state == RefundState.FAILED) & has_left & ~is_lost
+    operation_id, state, has_left = latest.c
+    is_failed = (state == RefundState.FAILED) & has_left
     query = select(
         operation_id,
         func.count().filter(state == RefundState.CREATED),

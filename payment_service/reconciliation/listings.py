@@ -20,7 +20,7 @@ from payment_service.reconciliation.domain import (
 )
 from payment_service.reconciliation.work import Work
 from payment_service.refunds import store as refunds
-from payment_service.refunds.domain import Refund, RefundedElsewhere, RefundReport
+from payment_service.refunds.domain import Refund, RefundedElsewhere, RefundReport, is_about
 from payment_service.refunds.observing import observe_refund
 
 DISPUTES_AT_ONCE = 100
@@ -118,9 +118,7 @@ async def _heal_refund(work: Work, report: RefundReport, kind: FindingKind) -> N
 def _known_refund(report: RefundReport, found: Sequence[Refund]) -> Refund | None:
     """The refund that a report is about: the one that it names, unless Stripe has that already."""
     for refund in found:
-        if refund.provider_id == report.provider_id:
-            return refund
-        if refund.id == report.refund_id and refund.provider_id is None:
+        if is_about(report, refund):
             return refund
     return None
 

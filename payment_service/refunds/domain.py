@@ -180,6 +180,16 @@ def observe(refund: Refund, status: str) -> RefundState:
     return state if state in TRANSITIONS[refund.state] else refund.state
 
 
+def is_about(report: RefundReport, refund: Refund) -> bool:
+    """Whether it is this refund of ours that Stripe made.
+
+    Not one that had failed by then without it: nothing is reserved for that any more.
+    """
+    if refund.provider_id is None:
+        return refund.id == report.refund_id and refund.state is not RefundState.FAILED
+    return refund.provider_id == report.provider_id
+
+
 def move(refund: Refund, state: RefundState) -> RefundState:
     """The state, if the refund may take it."""
     if state not in TRANSITIONS[refund.state]:
@@ -190,10 +200,13 @@ def move(refund: Refund, state: RefundState) -> RefundState:
 Position = Mapping[tuple[str, str], int]  # minor units by account and ticket type
 
 
-def position(charged: Iterable[Entry], refunds: Iterable[Refund]) -> dict[tuple[str, str], int]:
+def position(
+    charged: Iterable[Entry], refunds: Iterable[Refund], lost_minor: int = 0
+) -> dict[tuple[str, str], int]:
     """How an order's accounts stand after its charge and the refunds that have not failed.
 
-    Takings are negative. Their sum is what is left to give back, with the opposite sign.
+    Takings are negative. Their sum is what is left to give back, with the opposite sign: not what
+    was lost in disputes.
     """
     stand: dict[tuple[str, str], int] = {}
     for entry in charged:
@@ -205,6 +218,9 @@ def position(charged: Iterable[Entry], refunds: Iterable[Refund]) -> dict[tuple[
             for account, ticket_type_id, minor in refund.allocation:
                 key = (account, ticket_type_id)
                 stand[key] = stand.get(key, 0) + minor
+    losses = (str(Account.DISPUTE_LOSSES), "")
+    if lost_minor:
+        stand[losses] = stand.get(losses, 0) + lost_minor
     return stand
 
 
@@ -292,7 +308,8 @@ def plan_amount(currency_code: str, stand: Position, minor: int) -> Plan:
     if not minor:
         raise NothingToRefund
     _check_amount(currency_code, minor, _left(stand))
-    return Plan(minor, goodwill(minor))
+    is_owed = stand.keys() == owed(0).keys()
+    return Plan(minor, unallocated(minor) if is_owed else goodwill(minor))
 
 
 def plan_tickets(
@@ -332,11 +349,15 @@ def _check_amount(currency_code: str, minor: int, most: int) -> None:
         raise InvalidAmount.of("amount.amount", f"{currency_code} is paid back in rounder amounts")
 
 
-def shrunk(refund: Refund, minor: int) -> Refund:
-    """The same refund of less, since the rest went back elsewhere, and is booked so."""
-    owed = str(Account.UNALLOCATED)
-    of_nobody = all(share.account == owed for share in refund.allocation)
-    elsewhere = Share(owed if of_nobody else str(Account.GOODWILL), "", minor - refund.amount_minor)
+def shrunk(refund: Refund, minor: int, *, is_lost: bool = False) -> Refund:
+    """The same refund of less, since the rest went back elsewhere, and is booked so.
+
+    `is_lost`: the customer has it from their bank.
+    """
+    account = str(Account.DISPUTE_LOSSES if is_lost else Account.GOODWILL)
+    if all(share.account == Account.UNALLOCATED for share in refund.allocation):
+        account = str(Account.UNALLOCATED)
+    elsewhere = Share(account, "", minor - refund.amount_minor)
     return replace(refund, amount_minor=minor, allocation=(*refund.allocation, elsewhere))
 
 

@@ -42,7 +42,9 @@ async def observe_refund(tx: Transaction, report: RefundReport) -> bool:
         return False
     if known is None:
         if state is not RefundState.FAILED:
-            await _reserve_elsewhere(tx, payment, refund)
+            if refund.amount_minor > payment.amount_minor - payment.refunded_minor:
+                raise domain.RefundedElsewhere
+            await store.reserve(tx, payment.id, refund.amount_minor)
         await store.insert_refund(tx, refund, is_due=False)
     elif state is RefundState.FAILED:
         await store.reserve(tx, payment.id, -refund.amount_minor)
@@ -72,8 +74,7 @@ async def _known(tx: Transaction, payment_id: str, report: RefundReport) -> Refu
     if report.refund_id:
         refund = await store.get_refund(tx, report.refund_id, lock=True)
         # Were it made twice, the second would be somebody else's doing, and is recorded as such.
-        is_it = refund and refund.provider_id in (None, report.provider_id)
-        if refund and is_it and refund.payment_id == payment_id:
+        if refund and refund.payment_id == payment_id and domain.is_about(report, refund):
             return refund
     return await store.find_refund(tx, report.provider_id)
 
@@ -94,12 +95,6 @@ def _adopted(order: Order, payment: Payment, report: RefundReport) -> Refund:
         allocation=domain.goodwill(minor) if is_kept else domain.unallocated(minor),
         provider_id=report.provider_id,
     )
-
-
-async def _reserve_elsewhere(tx: Transaction, payment: Payment, refund: Refund) -> None:
-    if refund.amount_minor > await store.get_left(tx, payment.id):
-        raise domain.RefundedElsewhere
-    await store.reserve(tx, payment.id, refund.amount_minor)
 
 
 async def _record(

@@ -11,7 +11,6 @@ from kit import outbox
 from kit.database import Transaction
 from kit.ids import new_id
 from payment_service.disputes import store as disputes
-from payment_service.disputes.domain import DisputeState
 from payment_service.ledger import postings
 from payment_service.orders import store as orders
 from payment_service.orders.domain import Order, OrderState, check_move
@@ -111,15 +110,14 @@ async def refund_rest(
     """Try again to give back what is left of what a locked, cancelled order kept.
 
     Raises:
-        NothingToRefund: all of it has gone back, or the customer's bank has it.
+        NothingToRefund: all of it has gone back, or the customer has it from their bank.
     """
     payment_id = order.payment_id
-    if payment_id:
-        await store.get_left(tx, payment_id)
-    if not payment_id or await disputes.disputed_as(tx, payment_id) is DisputeState.LOST:
+    if not payment_id or not await store.get_left(tx, payment_id):
         raise domain.NothingToRefund
     known = await store.list_refunds(tx, order.id)
-    plan = domain.plan_all(order.currency_code, kept_position(order, payment_id, known), ())
+    lost = await store.get_lost(tx, payment_id)
+    plan = domain.plan_all(order.currency_code, kept_position(order, payment_id, known, lost), ())
     return await open_refund(tx, order, payment_id, plan, origin, operation_id=operation_id)
 
 
@@ -168,11 +166,12 @@ async def cancel_order(tx: Transaction, order: Order, reason: str) -> None:
 
 
 def kept_position(
-    order: Order, payment_id: str, known: Sequence[Refund]
+    order: Order, payment_id: str, known: Sequence[Refund], lost_minor: int = 0
 ) -> dict[tuple[str, str], int]:
     """How the accounts of an order stand that keeps this payment."""
     charged = postings.charge_of_order(order, payment_id).entries
-    return domain.position(charged, [each for each in known if each.payment_id == payment_id])
+    of_payment = [each for each in known if each.payment_id == payment_id]
+    return domain.position(charged, of_payment, lost_minor)
 
 
 def valid_numbers(order: Order, known: Sequence[Refund]) -> set[int]:

@@ -23,8 +23,8 @@ from payment_service.payments.domain import PaymentProviderUnavailable, PaymentR
 from payment_service.payments.pacer import Lane, in_lane
 from payment_service.payments.provider import PaymentProvider
 from payment_service.pricing.domain import tickets_of
-from payment_service.refunds import domain, observing, opening, store
-from payment_service.refunds.domain import Plan, Refund, RefundOrigin, RefundReport, Step
+from payment_service.refunds import domain, fitting, observing, opening, store
+from payment_service.refunds.domain import Plan, Refund, RefundOrigin, Step
 from payment_service.refunds.store import Claim, Source, Work
 from payment_service.tickets_client import TicketsClient
 
@@ -35,6 +35,8 @@ LONGEST_SLEEP_S = 2.0
 LONGEST_DELAY_S = 60
 DISPUTE_CHECK = timedelta(hours=1)  # its end makes the refund due; this is for a lost webhook
 LONGEST_LOOK = timedelta(days=1)
+# Disputed, with the webhook still on its way; or out of funds. https://docs.stripe.com/error-codes
+LATER = frozenset({"charge_disputed", "refund_disputed_payment", "balance_insufficient"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +141,11 @@ async def _plan(
 ) -> tuple[Source | None, Plan]:
     """What of which payment of a locked order the wish comes to."""
     valid = opening.valid_numbers(order, known)
-    source = _source(await store.lock_sources(tx, order.id, order.payment_id))
+    sources = await store.lock_sources(tx, order.id, order.payment_id)
+    source = _source(sources, of_tickets=bool(wish.ticket_ids))
     if source is None and order.paid_at is None:
         raise OrderNotPaid
-    if source and await disputes.disputed_as(tx, source.payment_id):
+    if source and await _is_with_the_bank(tx, source):
         raise domain.OrderDisputed
     if wish.amount and wish.amount.currency_code != order.currency_code:
         raise domain.CurrencyMismatch.of("amount.currency_code")
@@ -150,7 +153,7 @@ async def _plan(
     currency_code = order.currency_code
     stand: domain.Position = {}
     if source and source.is_kept:
-        stand = opening.kept_position(order, source.payment_id, known)
+        stand = opening.kept_position(order, source.payment_id, known, source.lost_minor)
     elif source:
         stand = domain.owed(source.left_minor)
     if wish.ticket_ids:
@@ -167,12 +170,19 @@ async def _plan(
     )
 
 
-def _source(sources: Sequence[Source]) -> Source | None:
+async def _is_with_the_bank(tx: Transaction, source: Source) -> bool:
+    """Whether the customer's bank has the money, while it decides or for good."""
+    state = await disputes.disputed_as(tx, source.payment_id)
+    return state is DisputeState.OPEN or (state is DisputeState.LOST and not source.left_minor)
+
+
+def _source(sources: Sequence[Source], *, of_tickets: bool) -> Source | None:
     """The payment that the order keeps, as long as there is something left of it or nothing else.
 
-    What else was charged goes back by itself. Where that failed, an admin may try again.
+    What else was charged goes back by itself. Where that failed, an admin may try again; it paid
+    for no tickets.
     """
-    left = [source for source in sources if source.left_minor]
+    left = [source for source in sources if source.left_minor and not of_tickets]
     return next(iter(left or sources), None)
 
 
@@ -284,10 +294,10 @@ async def _pay(database: Database, provider: PaymentProvider, work: Work) -> boo
     """Ask Stripe for the money; False while a dispute keeps it."""
     refund, provider_id = work.refund, work.payment_provider_id
     assert provider_id, "money goes back from a payment that Stripe knows"
-    if work.dispute is DisputeState.OPEN:
+    if work.is_disputed:
         return False
-    if work.dispute is DisputeState.LOST:  # the customer has it from their bank
-        await _refuse(database, refund, "dispute_lost")
+    if work.is_overdrawn:
+        await _fit(database, provider, work, "dispute_lost")
         return True
     try:
         # Hundreds of one cancelled event wait behind those that somebody asked for.
@@ -296,13 +306,10 @@ async def _pay(database: Database, provider: PaymentProvider, work: Work) -> boo
     except PaymentRefused as refused:
         code = refused.metadata.get("code", "")
         telemetry.log.warning("refund refused", refund_id=refund.id, why=refused.message)
-        if code == "charge_disputed":  # its webhook is still on its way
+        if code in LATER and not work.lost_minor:
             await _change_key(database, refund)
             return False
-        with in_lane(Lane.BACKGROUND):
-            made = await provider.refunds_of(provider_id)
-        if await _refuse(database, refund, code or "refused", made):
-            raise domain.RefundedElsewhere from refused  # the rest is tried in a moment
+        await _fit(database, provider, work, code or "refused", is_refused=True)
         return True
     except PaymentProviderUnavailable as error:
         if error.key_is_spent:
@@ -319,31 +326,26 @@ async def _change_key(database: Database, refund: Refund) -> None:
         await store.update_refund(tx, refund.id, key_number=refund.key_number + 1)
 
 
-async def _refuse(
-    database: Database, refund: Refund, reason: str, made: Sequence[RefundReport] = ()
-) -> bool:
-    """Stripe refuses a refund: free what it reserved, and take note of what was `made` elsewhere.
+async def _fit(
+    database: Database,
+    provider: PaymentProvider,
+    work: Work,
+    reason: str,
+    *,
+    is_refused: bool = False,
+) -> None:
+    """Fit the payment's refunds into what is left of it, by Stripe's own account.
 
-    Whether something is left to be given back, which the refund is about from now on.
+    Raises:
+        RefundedElsewhere: something is left for this one, which is tried in a moment.
     """
-    assert refund.payment_id, "money goes back from a payment"
+    assert work.payment_provider_id, "money goes back from a payment that Stripe knows"
+    with in_lane(Lane.BACKGROUND):
+        made = await provider.refunds_of(work.payment_provider_id)
     async with database.begin() as tx:
-        await orders.get_order(tx, refund.order_id, lock=True)
-        await store.get_left(tx, refund.payment_id)
-        current = await store.get_refund(tx, refund.id, lock=True)
-        if current is None or domain.next_step(current) is not Step.PAY:
-            return False
-        await store.reserve(tx, refund.payment_id, -current.amount_minor)
-        for report in made:
-            await observing.observe_refund(tx, report)
-        left = await store.get_left(tx, refund.payment_id)
-        most = domain.payable(current.currency_code, min(left, current.amount_minor))
-        if not 0 < most < current.amount_minor:
-            await observing.refuse(tx, current, reason)
-            return False
-        await store.shrink(tx, domain.shrunk(current, most))
-        await store.reserve(tx, refund.payment_id, most)
-        return True
+        is_to_be_made = await fitting.fit(tx, work.refund, reason, made, is_refused=is_refused)
+    if is_to_be_made:
+        raise domain.RefundedElsewhere
 
 
 async def _look(

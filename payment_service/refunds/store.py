@@ -15,6 +15,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal,
     select,
     update,
 )
@@ -27,6 +28,17 @@ from payment_service.tables import disputes, payments, refunds
 DUE = "refunds"  # the signal that a refund needs attention
 DUE_OF_OPERATIONS = "refunds of operations"  # the same, of one that is one of many
 LOOK_AFTER = timedelta(hours=1)  # until Stripe is asked what no webhook told
+
+# What the customer got from their bank, and what of a payment neither that nor a refund takes.
+# Who changes a dispute locks its order first; so does everybody who reads these to rely on them.
+LOST = cast(
+    select(func.coalesce(func.sum(disputes.c.amount_minor), 0))
+    .where(disputes.c.payment_id == payments.c.id, disputes.c.state == DisputeState.LOST)
+    .correlate(payments)
+    .scalar_subquery(),
+    BigInteger,
+)
+LEFT = payments.c.amount_minor - payments.c.refunded_minor - LOST
 
 
 async def insert_refund(tx: Transaction, refund: Refund, *, is_due: bool = True) -> None:
@@ -98,11 +110,17 @@ async def lock_payments(tx: Transaction, payment_ids: Sequence[str]) -> None:
 
 
 async def get_left(tx: Transaction, payment_id: str) -> int:
-    """What of a payment no refund takes; its row is locked until the transaction ends."""
-    query = select(payments.c.amount_minor - payments.c.refunded_minor)
-    locked = query.where(payments.c.id == payment_id).with_for_update()
+    """What of a payment can go back; its row is locked until the transaction ends."""
+    locked = select(LEFT).where(payments.c.id == payment_id).with_for_update()
     left: int = (await tx.execute(locked)).scalar_one()
-    return left
+    return max(left, 0)
+
+
+async def get_lost(tx: Transaction, payment_id: str) -> int:
+    """What of a payment the customer got from their bank."""
+    query = select(LOST).where(payments.c.id == payment_id)
+    lost: int = (await tx.execute(query)).scalar_one()
+    return lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +129,14 @@ class Source:
 
     payment_id: str
     left_minor: int
+    lost_minor: int  # to the customer's bank
     is_kept: bool  # by its order; a charge that no order keeps goes back by itself, as a rule
 
 
 async def lock_sources(tx: Transaction, order_id: str, kept_payment_id: str | None) -> list[Source]:
     """The charged payments of a locked order; first the one that it keeps."""
-    left = payments.c.amount_minor - payments.c.refunded_minor
     query = (
-        select(payments.c.id, left, payments.c.id == kept_payment_id)
+        select(payments.c.id, func.greatest(LEFT, 0), LOST, payments.c.id == kept_payment_id)
         .where(payments.c.order_id == order_id, payments.c.state == "SUCCEEDED")
         .order_by(payments.c.id)
         .with_for_update()
@@ -161,6 +179,13 @@ async def list_refunds(tx: Transaction, order_id: str) -> list[Refund]:
     """An order's refunds, oldest first."""
     query = select(refunds).where(refunds.c.order_id == order_id).order_by(refunds.c.id)
     return [_refund(row) for row in await tx.execute(query)]
+
+
+async def lock_waiting(tx: Transaction, payment_id: str) -> list[Refund]:
+    """The refunds of a locked payment that Stripe is yet to make, oldest first."""
+    waiting = (refunds.c.payment_id == payment_id, refunds.c.state == RefundState.CREATED)
+    query = select(refunds).where(*waiting, refunds.c.amount_minor > 0).order_by(refunds.c.id)
+    return [_refund(row) for row in await tx.execute(query.with_for_update())]
 
 
 async def list_refunds_of(tx: Transaction, order_ids: Sequence[str]) -> dict[str, list[Refund]]:
@@ -240,11 +265,13 @@ async def next_due_in_s(tx: Transaction, *, of_operations: bool = False) -> floa
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A refund, what the provider calls its payment, and who else has the money."""
+    """A refund, what the provider calls its payment, and whether somebody else has the money."""
 
     refund: Refund
     payment_provider_id: str | None
-    dispute: DisputeState | None  # lost or open, if there is such a one
+    is_disputed: bool  # the bank keeps it while it decides
+    lost_minor: int  # of the payment, to the customer's bank
+    is_overdrawn: bool  # what was lost and what refunds take are more than there is
 
 
 async def get_work(database: Database, refund_id: str) -> Work:
@@ -254,16 +281,16 @@ async def get_work(database: Database, refund_id: str) -> Work:
         select(
             refunds,
             payments.c.provider_id.label("payment_provider_id"),
-            disputed.where(disputes.c.state == DisputeState.LOST).label("is_lost"),
-            disputed.where(disputes.c.state == DisputeState.OPEN).label("is_open"),
+            disputed.where(disputes.c.state == DisputeState.OPEN).label("is_disputed"),
+            func.coalesce(LOST, 0).label("lost_minor"),
+            func.coalesce(LEFT < 0, literal(value=False)).label("is_overdrawn"),
         )
         .outerjoin(payments, payments.c.id == refunds.c.payment_id)
         .where(refunds.c.id == refund_id)
     )
     (row,) = await database.execute(query)
-    dispute = DisputeState.OPEN if row.is_open else None
     return Work(
-        _refund(row), row.payment_provider_id, DisputeState.LOST if row.is_lost else dispute
+        _refund(row), row.payment_provider_id, row.is_disputed, row.lost_minor, row.is_overdrawn
     )
 
 

@@ -176,7 +176,10 @@ class Admin:
             _require(intent, "succeeded")
             charge = charges.load(tx, intent["latest_charge"])
             inquiry = given.get("is_inquiry") is True
-            dispute = disputes.open_dispute(tx, charge, reason, is_inquiry=inquiry)
+            amount = given.get("amount")
+            if amount is not None and not isinstance(amount, int):
+                raise invalid_request("`amount` is in minor units.")
+            dispute = disputes.open_dispute(tx, charge, reason, is_inquiry=inquiry, amount=amount)
         self.on_change()
         return JSONResponse(public(dispute))
 

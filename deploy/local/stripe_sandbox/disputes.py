@@ -84,12 +84,21 @@ def open_if_card_does(tx: Transaction, charge: JsonObject) -> None:
 
 
 def open_dispute(
-    tx: Transaction, charge: JsonObject, reason: str, *, is_inquiry: bool = False
+    tx: Transaction,
+    charge: JsonObject,
+    reason: str,
+    *,
+    is_inquiry: bool = False,
+    amount: int | None = None,
 ) -> JsonObject:
-    """An inquiry only asks; any other dispute takes the money and a fee at once."""
-    if not charge["captured"] or charge["disputed"]:
+    """An inquiry only asks; any other dispute takes the money and a fee at once.
+
+    It is about an amount, or all that was not given back.
+    """
+    remaining: int = charge["amount"] - charge["amount_refunded"]
+    if not charge["captured"] or charge["disputed"] or not 0 < (amount or remaining) <= remaining:
         raise refused(f"Charge {charge['id']} cannot be disputed.")
-    dispute = _new(tx, charge, reason, is_inquiry=is_inquiry)
+    dispute = _new(tx, charge, reason, amount or remaining, is_inquiry=is_inquiry)
     if not is_inquiry:
         why = f"Chargeback withdrawal for {charge['id']}"
         withdrawn = balance.record(tx, "adjustment", dispute, -dispute["amount"], fee=FEE, why=why)
@@ -104,7 +113,9 @@ def open_dispute(
     return dispute
 
 
-def _new(tx: Transaction, charge: JsonObject, reason: str, *, is_inquiry: bool) -> JsonObject:
+def _new(
+    tx: Transaction, charge: JsonObject, reason: str, amount: int, *, is_inquiry: bool
+) -> JsonObject:
     kind: str = charge["payment_method_details"]["type"]
     details: JsonObject = {"type": kind}
     if kind == "card":
@@ -116,7 +127,7 @@ def _new(tx: Transaction, charge: JsonObject, reason: str, *, is_inquiry: bool) 
     return {
         "id": new_id("du"),
         "object": "dispute",
-        "amount": charge["amount"] - charge["amount_refunded"],
+        "amount": amount,
         "balance_transactions": [],
         "charge": charge["id"],
         "created": int(tx.now),
@@ -141,14 +152,19 @@ def _new(tx: Transaction, charge: JsonObject, reason: str, *, is_inquiry: bool) 
 
 
 def decide(tx: Transaction, dispute: JsonObject, verdict: Literal["won", "lost"]) -> None:
-    """The bank's last word. A dispute that is won brings the money back, and the fee with it."""
+    """The bank's last word. A dispute that is won brings the money back, and the fee with it.
+
+    Of one that is lost, what it was not about can be refunded.
+    """
     before = copy.deepcopy(dispute)
     is_inquiry = dispute["status"].startswith("warning")
     dispute["status"] = "warning_closed" if is_inquiry else verdict
-    if verdict == "won" and not is_inquiry:
-        charge = charges.load(tx, dispute["charge"])
+    charge = charges.load(tx, dispute["charge"])
+    if not is_inquiry:
         charge["_is_refundable_while_disputed"] = True
+        charge["_lost"] = dispute["amount"] if verdict == "lost" else 0
         tx.save(charge)
+    if verdict == "won" and not is_inquiry:
         why = f"Chargeback reversal for {charge['id']}"
         returned = balance.record(tx, "adjustment", dispute, dispute["amount"], fee=-FEE, why=why)
         dispute["balance_transactions"].append(returned)

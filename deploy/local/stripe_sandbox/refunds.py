@@ -4,7 +4,13 @@ from deploy.local.stripe_sandbox import balance, charges, events, lists, params,
 from deploy.local.stripe_sandbox.calls import Call
 from deploy.local.stripe_sandbox.cards import BY_NUMBER, Refunding
 from deploy.local.stripe_sandbox.currencies import money
-from deploy.local.stripe_sandbox.errors import JsonObject, invalid_request, no_such, refused
+from deploy.local.stripe_sandbox.errors import (
+    JsonObject,
+    StripeError,
+    invalid_request,
+    no_such,
+    refused,
+)
 from deploy.local.stripe_sandbox.store import Transaction, new_id
 
 REASONS = ("duplicate", "fraudulent", "requested_by_customer")
@@ -69,15 +75,19 @@ def _refundable_charge(tx: Transaction, given: JsonObject) -> JsonObject:
     if charge["status"] != "succeeded":
         raise refused(f"Charge {charge['id']} is not refundable.", code="charge_not_refundable")
     if charge["disputed"] and not charge.get("_is_refundable_while_disputed"):
-        raise refused(
-            f"Charge {charge['id']} has been charged back; cannot issue a refund.",
-            code="charge_disputed",
-        )
+        raise _charged_back(charge)
     if charge["refunded"]:
         raise refused(
             f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
         )
     return charge
+
+
+def _charged_back(charge: JsonObject) -> StripeError:
+    return refused(
+        f"Charge {charge['id']} has been charged back; cannot issue a refund.",
+        code="charge_disputed",
+    )
 
 
 def _charge_of(tx: Transaction, intent_id: str) -> JsonObject:
@@ -94,7 +104,10 @@ def _charge_of(tx: Transaction, intent_id: str) -> JsonObject:
 
 
 def _check_amount(charge: JsonObject, amount: int | None) -> int:
-    remaining: int = charge["amount"] - charge["amount_refunded"]
+    lost: int = charge.get("_lost", 0)
+    remaining: int = max(charge["amount"] - charge["amount_refunded"] - lost, 0)
+    if lost and (amount or 1) > remaining:
+        raise _charged_back(charge)
     if amount is None:
         return remaining
     if amount > remaining:

@@ -41,9 +41,19 @@ class Attempt:
         return self.at_stripe == CHARGED
 
     @property
+    def taken(self) -> int:
+        """For good, by the customer's bank."""
+        return self.disputed if self.dispute == "lost" else 0
+
+    @property
     def at_bank(self) -> bool:
         """Whether a dispute keeps Stripe from giving money back."""
         return self.dispute in {"open", "lost"}
+
+    @property
+    def lost(self) -> int:
+        """To the customer's bank, as far as we know."""
+        return self.disputed if self.dispute_heard == "lost" else 0
 
     @property
     def returned(self) -> int:
@@ -113,18 +123,20 @@ class Order:
     def net(self) -> int:
         return sum(attempt.net for attempt in self.attempts)
 
-    @property
-    def source(self) -> Attempt | None:
+    def source(self, *, of_tickets: bool) -> Attempt | None:
         """The payment that money goes back from: the kept one first, if it has any left."""
         charged = [each for each in self.attempts if each.is_over and each.is_charged]
         charged.sort(key=lambda each: each is not self.kept)
-        return next(iter([each for each in charged if self.left(each)] or charged), None)
+        left = [each for each in charged if self.left(each) > 0 and not of_tickets]
+        return next(iter(left or charged), None)
 
     def left(self, attempt: Attempt | None) -> int:
-        """What has not gone back of a payment, as far as we know."""
+        """What neither went back of a payment nor was lost, as far as we know; negative: less."""
+        return self.unrefunded(attempt) - attempt.lost if attempt else 0
+
+    def unrefunded(self, attempt: Attempt) -> int:
         gone = [each for each in self.refunds if each.attempt is attempt]
-        sent = sum(each.minor for each in gone if each.state != "FAILED")
-        return attempt.total - sent if attempt else 0
+        return attempt.total - sum(each.minor for each in gone if each.state != "FAILED")
 
 
 def half_up(hundredths: int) -> int:
@@ -199,14 +211,15 @@ class Till:
 
     def refund(self, order: Order, minor: int | None, tickets: Iterable[int]) -> str:
         """By amount, by tickets, or all that is left."""
-        source, chosen, valid = order.source, set(tickets), order.tickets
+        chosen, valid = set(tickets), order.tickets
+        source = order.source(of_tickets=bool(chosen))
         if order.state == "PAID" and not chosen <= valid:
             return "TICKET_NOT_VALID"
         if source is None and not order.was_paid:
             return "ORDER_NOT_PAID"
-        if source and source.dispute_heard in {"open", "lost"}:
+        left = max(order.left(source), 0)
+        if source and (source.dispute_heard == "open" or (source.lost and not left)):
             return "ORDER_DISPUTED"
-        left = order.left(source)
         if chosen:
             if not chosen <= valid:
                 return "TICKET_NOT_VALID"
@@ -232,25 +245,34 @@ class Till:
         attempt = refund.attempt
         if attempt is None or not refund.minor:
             refund.state = "SUCCEEDED"
-        elif attempt.dispute_heard == "lost":
-            refund.state = "FAILED"
-        elif attempt.at_bank or attempt.dispute_heard == "open":
+        elif order.left(attempt) < 0:
+            self._fit(order, attempt)
+        elif attempt.dispute == "open" or attempt.dispute_heard == "open":
             pass  # it waits for what the bank decides
-        elif refund.minor > attempt.total - attempt.returned:
-            self._give_the_rest_back(order, attempt, refund)
+        elif refund.minor > attempt.total - attempt.returned - attempt.taken:
+            if attempt.lost or not attempt.taken:
+                self._fit(order, attempt, refund)
         else:
             self.at_stripe(refund)
             refund.state = REFUNDED[refund.at_stripe]
 
-    def _give_the_rest_back(self, order: Order, attempt: Attempt, refund: Refund) -> None:
-        """Stripe refuses: some went back already, of which we hear now."""
-        refund.state = "FAILED"
+    def _fit(self, order: Order, attempt: Attempt, refused: Refund | None = None) -> None:
+        """Some went back already, of which we hear now: what waits shares the rest."""
+        of_attempt = [each for each in order.refunds if each.attempt is attempt]
+        waiting = [each for each in of_attempt if each.state == "CREATED"]
+        for each in waiting:
+            each.state = "FAILED"
         for given in attempt.given:
             self.hear_refund(order, given, given.at_stripe)
-        left = order.left(attempt)
-        if 0 < left < refund.minor:
-            refund.minor, refund.state = left, "CREATED"
-            self._give_back(order, refund)
+        left = max(order.left(attempt), 0)
+        for each in waiting:
+            most = min(left, each.minor)
+            if most and not (each is refused and most == each.minor):
+                left -= most
+                each.minor, each.state = most, "CREATED"
+        for each in waiting:
+            if each.state == "CREATED":
+                self._give_back(order, each)
 
     # What others do at Stripe.
 
@@ -263,7 +285,8 @@ class Till:
         """A webhook about a refund; whether we take it."""
         state = REFUNDED[status]
         if refund not in order.refunds:
-            if state != "FAILED" and refund.minor > order.left(refund.attempt):
+            assert refund.attempt, "what Stripe gives back goes back from a payment"
+            if state != "FAILED" and refund.minor > order.unrefunded(refund.attempt):
                 return False
             order.refunds.append(refund)
         if state in FORWARDS[refund.state]:

@@ -4,12 +4,13 @@ import json
 from typing import Any
 
 import pytest
-from tessera.payment.v1 import dispute_pb2, messages_pb2, order_pb2
+from tessera.payment.v1 import dispute_pb2, messages_pb2, order_pb2, refund_pb2
 from tessera.ticket.v1 import ticket_service_pb2
 
 from tests.integration.payment_service.support import (
     Shop,
     at_once,
+    intent_id,
     opened_by,
     signature,
     state_of,
@@ -112,6 +113,25 @@ async def test_dispute_that_is_lost_ends_the_order(shop: Shop) -> None:
     await shop.settled()
     (told,) = shop.announced.that(messages_pb2.OrderCancelled, order.id)
     assert told.reason == "DISPUTE_LOST"
+    with refused("ORDER_DISPUTED"):
+        await refund(shop, order)
+
+
+async def test_what_a_lost_dispute_was_not_about_can_be_given_back(shop: Shop) -> None:
+    order = await paid(shop)
+    opened = await dispute(shop, order, minor=5_000)
+    await dispute_is(shop, order, "OPEN")
+    with refused("ORDER_DISPUTED"):
+        await refund(shop, order)
+    await decide(shop, opened, "lost")
+    await dispute_is(shop, order, "LOST")
+    assert state_of(await shop.get(order)) == "CANCELLED"
+    with refused("REFUND_TOO_LARGE"):
+        await refund(shop, order, amount=money("100.01"))
+    await refund(shop, order)
+    (made,) = await through(shop, order, "SUCCEEDED")
+    assert made.amount.amount == "100.00"
+    assert await books(shop, order) == {}
     with refused("ORDER_DISPUTED"):
         await refund(shop, order)
 
@@ -234,18 +254,101 @@ async def test_refund_that_a_dispute_overtakes_waits_for_its_end(
     await shop.sandbox.ask("/webhooks/faults", action="hold")
     opened = await dispute(shop, order)
     await refund(shop, order)
-    waiting = "SELECT 1 FROM refunds WHERE order_id = :id AND next_attempt_at > now() + '5 minutes'"
-
-    async def waits() -> bool:
-        return bool(await shop.installation.execute("payment", waiting, id=order.id))
-
-    await eventually(waits)
+    await waits(shop, order)
     assert await valid(shop, order) == []
     await shop.sandbox.ask("/webhooks/release")
     await decide(shop, opened, outcome)
     (made,) = await through(shop, order, state)
     assert made.failure_reason == ("dispute_lost" if outcome == "lost" else "")
     assert (await books(shop, order)).get("PROVIDER", 0) == kept
+
+
+async def test_refund_that_a_part_was_lost_of_is_of_the_rest(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.sandbox.ask("/webhooks/faults", action="hold")
+    opened = await dispute(shop, order, minor=5_000)
+    await refund(shop, order)
+    await waits(shop, order)
+    await shop.sandbox.ask("/webhooks/release")
+    await decide(shop, opened, "lost")
+    (made,) = await through(shop, order, "SUCCEEDED")
+    assert made.amount.amount == "100.00"
+    assert await books(shop, order) == {}
+
+
+async def test_refunds_that_a_part_was_lost_of_share_the_rest(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.sandbox.ask("/webhooks/faults", action="hold")
+    opened = await dispute(shop, order, minor=8_000)
+    for _ in range(2):
+        await refund(shop, order, amount=money("50.00"))
+    await waits(shop, order, 2)
+    await shop.sandbox.ask("/webhooks/release")
+    await decide(shop, opened, "lost")
+    made = await through(shop, order, "SUCCEEDED", "SUCCEEDED")
+    assert [each.amount.amount for each in made] == ["50.00", "20.00"]
+    assert "PROVIDER" not in await books(shop, order)
+
+
+async def test_refund_that_stripe_had_made_by_then_is_no_less_booked(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.sandbox.ask("/webhooks/faults", action="hold")
+    await shop.spoil("/v1/refunds", method="POST", action="drop", when="after", times=2)
+    await shop.spoil("/v1/refunds", method="GET", action="error", status=503, times=1000)
+    await refund(shop, order, amount=money("10.00"))
+    await eventually(lambda: is_tried_again(shop, order))
+    opened = await dispute(shop, order)
+    await decide(shop, opened, "lost")
+    for report in await reports(shop, opened):
+        await send(shop, report)
+    await shop.sandbox.clear_faults()
+    await through(shop, order, "SUCCEEDED")
+    accounts = await books(shop, order)
+    assert (accounts["GOODWILL"], accounts["DISPUTE_LOSSES"]) == (1_000, 14_000)
+    assert "PROVIDER" not in accounts
+
+
+async def test_refund_that_failed_here_and_was_made_at_stripe_is_recorded(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.spoil("/v1/refunds", method="POST", action="error", status=400)
+    await refund(shop, order, amount=money("10.00"))
+    (failed,) = await through(shop, order, "FAILED")
+    await shop.sandbox.stripe.v1.refunds.create_async(
+        {"payment_intent": intent_id(order), "amount": 1_000, "metadata": {"refund_id": failed.id}}
+    )
+    _, recorded = await through(shop, order, "FAILED", "SUCCEEDED")
+    assert (recorded.amount.amount, recorded.origin) == (
+        "10.00",
+        refund_pb2.REFUND_ORIGIN_PROVIDER,
+    )
+    assert (await books(shop, order))["GOODWILL"] == 1_000
+
+
+async def is_tried_again(shop: Shop, order: order_pb2.Order) -> bool:
+    again = "SELECT 1 FROM refunds WHERE order_id = :id AND attempts > 1"
+    return bool(await shop.installation.execute("payment", again, id=order.id))
+
+
+async def waits(shop: Shop, order: order_pb2.Order, count: int = 1) -> None:
+    """Wait until so many refunds of the order are put off for long."""
+    put_off = "SELECT 1 FROM refunds WHERE order_id = :id AND next_attempt_at > now() + '5 minutes'"
+
+    async def is_put_off() -> bool:
+        return len(await shop.installation.execute("payment", put_off, id=order.id)) == count
+
+    await eventually(is_put_off)
+
+
+@pytest.mark.parametrize("code", ["refund_disputed_payment", "balance_insufficient"])
+async def test_refund_that_cannot_be_made_yet_is_made_later(shop: Shop, code: str) -> None:
+    order = await paid(shop)
+    await shop.spoil("/v1/refunds", method="POST", action="error", status=400, code=code)
+    await refund(shop, order)
+    await waits(shop, order)
+    due = "UPDATE refunds SET next_attempt_at = now() WHERE order_id = :id"
+    await shop.installation.execute("payment", due, id=order.id)
+    await through(shop, order, "SUCCEEDED")
+    assert await books(shop, order) == {}
 
 
 # Who sees them

@@ -205,8 +205,8 @@ class MoneyMachine(RuleBasedStateMachine):
         sold = chance.choice(list(filter(is_disputable, self.sold)))
         kept = sold.model.kept
         assert kept
-        kept.disputed = kept.net
-        self.world.run(till.dispute(self.shop, sold.payments[kept]))
+        kept.disputed = chance.choice((kept.net, -(-kept.net // 3)))
+        self.world.run(till.dispute(self.shop, sold.payments[kept], minor=kept.disputed))
         kept.dispute = "open"
 
     def decide(self, chance: Random) -> None:

@@ -9,7 +9,15 @@ import pytest
 from tessera.payment.v1 import messages_pb2, order_pb2, refund_pb2
 
 from kit.rpc_errors import RemoteError
-from tests.integration.payment_service.support import Shop, at_once, signature, state_of
+from payment_service.refunds import fitting, store
+from payment_service.refunds.domain import RefundReport
+from tests.integration.payment_service.support import (
+    Shop,
+    at_once,
+    intent_id,
+    signature,
+    state_of,
+)
 from tests.integration.payment_service.till import (
     at_stripe,
     booked,
@@ -172,8 +180,13 @@ async def test_charge_that_no_order_keeps_can_be_given_back_again(shop: Shop) ->
     await settle(shop, made)
     await through(shop, order, "FAILED")
     assert await books(shop, order) == {"PROVIDER": 5_000, "UNALLOCATED": -5_000}
-    await refund(shop, order)
+    with refused("TICKET_NOT_VALID"):
+        await refund(shop, order, ticket_ids=["tkt_of_nobody"])
+    await refund(shop, order, amount=money("20.00"))
     await through(shop, order, "FAILED", "SUCCEEDED")
+    assert await books(shop, order) == {"PROVIDER": 3_000, "UNALLOCATED": -3_000}
+    await refund(shop, order)
+    await through(shop, order, "FAILED", "SUCCEEDED", "SUCCEEDED")
     assert await books(shop, order) == {}
 
 
@@ -295,6 +308,61 @@ async def test_report_of_the_dashboards_refund_waits_for_ours_to_be_refused(shop
     await send(shop, report)
     await through(shop, order, "FAILED", "SUCCEEDED")
     assert (await books(shop, order)).get("PROVIDER") is None
+
+
+async def test_refunds_that_wait_together_give_back_what_the_dashboard_left(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.sandbox.ask("/webhooks/faults", action="hold")
+    await in_dashboard(shop, order, 8_000)
+    await shop.spoil("/v1/refunds", method="POST", action="delay", seconds=20, times=2)
+    await refund(shop, order, amount=money("50.00"))
+    await refund(shop, order, amount=money("50.00"))
+    await held_back(shop)
+    await shop.sandbox.clear_faults()
+    made = await through(shop, order, "SUCCEEDED", "SUCCEEDED", "SUCCEEDED")
+    assert sorted(each.amount.amount for each in made) == ["20.00", "50.00", "80.00"]
+    assert sum(given.amount for given in await at_stripe(shop, order)) == 15_000
+    assert (await books(shop, order))["GOODWILL"] == 15_000
+
+
+async def test_refunds_that_wait_together_fail_if_the_dashboard_left_nothing(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.sandbox.ask("/webhooks/faults", action="hold")
+    await in_dashboard(shop, order, 15_000)
+    await shop.spoil("/v1/refunds", method="POST", action="delay", seconds=20, times=2)
+    await refund(shop, order, amount=money("50.00"))
+    await refund(shop, order, amount=money("50.00"))
+    await held_back(shop)
+    await shop.sandbox.clear_faults()
+    await through(shop, order, "FAILED", "FAILED", "SUCCEEDED")
+    assert (await books(shop, order)).get("PROVIDER") is None
+
+
+async def test_refund_with_tickets_to_take_back_does_so_if_the_dashboard_left_nothing(
+    shop: Shop,
+) -> None:
+    order = await paid(shop)
+    await shop.sandbox.ask("/webhooks/faults", action="hold")
+    await in_dashboard(shop, order, 15_000)
+    await shop.spoil("/v1/refunds", method="POST", action="delay", seconds=20, times=2)
+    given = await refund(shop, order, amount=money("50.00"))
+    await refund(shop, order)
+    await held_back(shop)
+    async with shop.installation.database("payment").begin() as tx:
+        first = await store.get_refund(tx, given.id)
+        assert first
+        assert first.payment_id
+        _, second = await store.lock_waiting(tx, first.payment_id)
+        await store.update_refund(tx, second.id, tickets_cancelled=False)
+        made = RefundReport("re_1", "", intent_id(order), "succeeded", "EUR", 15_000)
+        assert not await fitting.fit(tx, first, "charge_already_refunded", [made], is_refused=True)
+    _, waiting, _ = await through(shop, order, "FAILED", "CREATED", "SUCCEEDED")
+    assert waiting.amount.amount == "0.00"
+    due = "UPDATE refunds SET next_attempt_at = now() WHERE id = :id"
+    await shop.installation.execute("payment", due, id=waiting.id)
+    await through(shop, order, "FAILED", "SUCCEEDED", "SUCCEEDED")
+    assert await valid(shop, order) == []
+    assert await books(shop, order) == {}
 
 
 async def test_report_about_a_refund_of_somebody_elses_is_accepted(shop: Shop) -> None:

@@ -154,10 +154,15 @@ async def _followed(shop: Shop, order: order_pb2.Order) -> bool:
     return not await shop.installation.execute("payment", waiting, id=order.id)
 
 
-async def dispute(shop: Shop, order: order_pb2.Order, *, is_inquiry: bool = False) -> str:
-    """The customer complains to their bank; answers what Stripe calls it."""
+async def dispute(
+    shop: Shop, order: order_pb2.Order, *, is_inquiry: bool = False, minor: int | None = None
+) -> str:
+    """The customer complains to their bank, about all or a part; answers what Stripe calls it."""
     opened = await shop.sandbox.ask(
-        f"/payment_intents/{intent_id(order)}/dispute", reason="fraudulent", is_inquiry=is_inquiry
+        f"/payment_intents/{intent_id(order)}/dispute",
+        reason="fraudulent",
+        is_inquiry=is_inquiry,
+        amount=minor,
     )
     return str(opened["id"])
 
