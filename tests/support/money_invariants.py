@@ -175,6 +175,31 @@ BOOKS = (
     ),
     Check(
         "I8",
+        "what is owed is what is left of the charges that no order keeps",
+        """
+        SELECT orders.id, booked.minor AS booked, left_over.minor AS left_over
+        FROM orders
+        JOIN LATERAL (
+            SELECT coalesce(-sum(amount_minor) FILTER (WHERE account = 'UNALLOCATED'), 0) AS minor
+            FROM ledger_entries JOIN ledger_transactions ON ledger_transactions.id = transaction_id
+            WHERE ledger_transactions.order_id = orders.id
+        ) booked ON true
+        JOIN LATERAL (
+            SELECT coalesce(sum(amount_minor - (
+                SELECT coalesce(sum(amount_minor), 0) FROM refunds
+                WHERE payment_id = payments.id AND state IN ('PENDING', 'SUCCEEDED')
+            ) - (
+                SELECT coalesce(sum(amount_minor), 0) FROM disputes
+                WHERE payment_id = payments.id AND state = 'LOST'
+            )), 0) AS minor
+            FROM payments WHERE order_id = orders.id AND state = 'SUCCEEDED'
+            AND id IS DISTINCT FROM orders.payment_id
+        ) left_over ON true
+        WHERE booked.minor <> left_over.minor
+        """,
+    ),
+    Check(
+        "I8",
         "what is booked about an order is in its organizer's books, under its event and voucher",
         """
         SELECT booked.source, booked.organizer_id, booked.event_id, booked.voucher_id

@@ -164,6 +164,24 @@ def test_amount_goes_back_as_goodwill() -> None:
     assert domain.plan_amount("EUR", stand(sold()), 700) == Plan(700, (Share("GOODWILL", "", 700),))
 
 
+def test_amount_of_a_charge_that_no_order_keeps_is_taken_off_what_is_owed() -> None:
+    plan = domain.plan_amount("EUR", domain.owed(5000), 2000)
+    assert plan.allocation == domain.unallocated(2000)
+    with pytest.raises(RefundTooLarge):
+        domain.plan_amount("EUR", domain.owed(5000), 5001)
+
+
+def test_what_was_lost_to_a_bank_is_neither_given_back_nor_a_loss_besides() -> None:
+    of = sold()
+    after = domain.position(postings.charge_of_order(of, "pay_1").entries, [], 3000)
+    plan = domain.plan_all("EUR", after, ())
+    assert plan.amount_minor == of.total_minor - 3000
+    assert on(plan, "DISPUTE_LOSSES") == -3000
+    given = refund("CREATED", amount_minor=5000, allocation=domain.goodwill(5000))
+    rest = domain.shrunk(given, 1000, is_lost=True)
+    assert rest.allocation[-1] == ("DISPUTE_LOSSES", "", -4000)
+
+
 def test_goodwill_counts_towards_what_tickets_and_everything_give_back_later() -> None:
     order = sold()
     shown = made(domain.plan_amount("EUR", stand(order), order.total_minor - 1_000))
