@@ -101,16 +101,27 @@ class TicketsClient:
             ticket_service_pb2.BlockTicketsRequest(order_id=order_id, is_blocked=is_blocked)
         )
 
-    async def rename(self, order_id: str, ticket_id: str, holder_name: str) -> ticket_pb2.Ticket:
+    async def rename(
+        self, order_id: str, ticket_id: str, holder_name: str, *, by_organizer: bool
+    ) -> ticket_pb2.Ticket:
         """Correct the name on a ticket."""
         return await self._tickets.RenameTicket(
             ticket_service_pb2.RenameTicketRequest(
-                order_id=order_id, ticket_id=ticket_id, holder_name=holder_name
+                order_id=order_id,
+                ticket_id=ticket_id,
+                holder_name=holder_name,
+                by_organizer=by_organizer,
             )
         )
 
     async def transfer(
-        self, order_id: str, ticket_id: str, holder_name: str, holder_email: str
+        self,
+        order_id: str,
+        ticket_id: str,
+        holder_name: str,
+        holder_email: str,
+        *,
+        by_organizer: bool,
     ) -> ticket_pb2.Ticket:
         """Give a ticket to somebody else; answers its successor."""
         return await self._tickets.TransferTicket(
@@ -119,6 +130,7 @@ class TicketsClient:
                 ticket_id=ticket_id,
                 holder_name=holder_name,
                 holder_email=holder_email,
+                by_organizer=by_organizer,
             )
         )
 

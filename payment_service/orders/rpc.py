@@ -110,27 +110,34 @@ class Orders(order_service_pb2_grpc.OrderServiceServicer):
     async def RenameOrderTicket(
         self, request: order_service_pb2.RenameOrderTicketRequest, _context: Context
     ) -> ticket_pb2.Ticket:
+        caller = auth.current()
         change = partial(
-            self._tickets.rename, request.order_id, request.ticket_id, request.holder_name
+            self._tickets.rename,
+            request.order_id,
+            request.ticket_id,
+            request.holder_name,
+            by_organizer=caller.user is not None,
         )
         once = Once[ticket_pb2.Ticket](request, _same)
         return await operations.change_ticket(
-            self._database, auth.current(), request.order_id, change, once
+            self._database, caller, request.order_id, change, once
         )
 
     async def TransferOrderTicket(
         self, request: order_service_pb2.TransferOrderTicketRequest, _context: Context
     ) -> ticket_pb2.Ticket:
+        caller = auth.current()
         change = partial(
             self._tickets.transfer,
             request.order_id,
             request.ticket_id,
             request.holder_name,
             request.holder_email,
+            by_organizer=caller.user is not None,
         )
         once = Once[ticket_pb2.Ticket](request, _same)
         return await operations.change_ticket(
-            self._database, auth.current(), request.order_id, change, once
+            self._database, caller, request.order_id, change, once
         )
 
     async def ListOrderTickets(

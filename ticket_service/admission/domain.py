@@ -20,7 +20,7 @@ from ticket_service.holds.domain import freed as holds_freed
 from ticket_service.seating.domain import AssignedSeat
 from ticket_service.stock.domain import Freed
 
-MAX_TRANSFERS = 20  # of one ticket: each is a mail to whomever the order's customer names
+MAX_TRANSFERS = 20  # of one ticket: each is a mail to whomever its organizer names
 
 
 class TicketNotFound(NotFound):
@@ -29,6 +29,10 @@ class TicketNotFound(NotFound):
 
 class TicketNotValid(FailedPrecondition):
     """This ticket was cancelled or given to somebody else, or is blocked."""
+
+
+class TicketGivenAway(FailedPrecondition):
+    """This ticket was given to somebody else; only the organizer changes it now."""
 
 
 class TicketAdmitted(FailedPrecondition):
@@ -181,11 +185,14 @@ def judge(ticket: Ticket | None, *, event_id: str, event_is_cancelled: bool) -> 
     return None
 
 
-def usable(ticket: Ticket | None, *, event_is_cancelled: bool) -> Ticket:
+def changeable(ticket: Ticket | None, *, event_is_cancelled: bool, by_organizer: bool) -> Ticket:
     """The ticket, which may be changed as long as somebody would be let in with it.
+
+    Whoever gave it away no longer may: they could take it back from who relies on it, and enter.
 
     Raises:
         TicketNotFound, TicketNotValid, TicketAdmitted: nobody would.
+        TicketGivenAway: somebody else has it, and the order's customer asks.
     """
     rejection = judge(ticket, event_id="", event_is_cancelled=event_is_cancelled)
     if ticket is None:
@@ -196,6 +203,8 @@ def usable(ticket: Ticket | None, *, event_is_cancelled: bool) -> Ticket:
         raise TicketNotValid("The event was called off.")
     if rejection:
         raise TicketNotValid
+    if ticket.holder_email and not by_organizer:
+        raise TicketGivenAway
     return ticket
 
 

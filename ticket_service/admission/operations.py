@@ -101,22 +101,32 @@ async def block_tickets(database: Database, order_id: str, *, is_blocked: bool) 
 
 
 async def rename_ticket(
-    database: Database, order_id: str, ticket_id: str, holder_name: str
+    database: Database, order_id: str, ticket_id: str, holder_name: str, *, by_organizer: bool
 ) -> Ticket:
     """Correct the name on a ticket that somebody would be let in with.
 
     Raises:
         TicketNotFound, TicketNotValid, TicketAdmitted: nobody would.
+        TicketGivenAway: it is for the organizer to do.
     """
     async with database.begin() as tx:
         found = await store.lock_ticket(tx, order_id, ticket_id)
-        ticket = domain.usable(found, event_is_cancelled=await _is_called_off(tx, found))
+        is_called_off = await _is_called_off(tx, found)
+        ticket = domain.changeable(
+            found, event_is_cancelled=is_called_off, by_organizer=by_organizer
+        )
         await store.rename(tx, ticket.id, holder_name)
     return replace(ticket, holder_name=holder_name)
 
 
 async def transfer_ticket(
-    database: Database, order_id: str, ticket_id: str, holder_name: str, holder_email: str
+    database: Database,
+    order_id: str,
+    ticket_id: str,
+    holder_name: str,
+    holder_email: str,
+    *,
+    by_organizer: bool,
 ) -> Ticket:
     """Give a ticket to somebody else, who is mailed its successor. Twice is the same as once.
 
@@ -126,6 +136,7 @@ async def transfer_ticket(
     Raises:
         TicketNotFound, TicketNotValid, TicketAdmitted: nobody would be let in with it; or it was
             given to another.
+        TicketGivenAway: it is the successor of one that was, and for the organizer to give on.
     """
     async with database.begin() as tx:
         await hold_store.lock_order(tx, order_id)
@@ -134,7 +145,10 @@ async def transfer_ticket(
             earlier = await store.get_successor(tx, found)
             if (earlier.holder_name, earlier.holder_email) == (holder_name, holder_email):
                 return earlier
-        ticket = domain.usable(found, event_is_cancelled=await _is_called_off(tx, found))
+        is_called_off = await _is_called_off(tx, found)
+        ticket = domain.changeable(
+            found, event_is_cancelled=is_called_off, by_organizer=by_organizer
+        )
         successor = domain.succeed(
             ticket, new_id("tkt"), new_code(CODE_LENGTH), holder_name, holder_email
         )

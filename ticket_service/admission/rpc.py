@@ -88,7 +88,11 @@ class Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
         self, request: ticket_service_pb2.RenameTicketRequest, _context: Context
     ) -> ticket_pb2.Ticket:
         renamed = await operations.rename_ticket(
-            self._database, request.order_id, request.ticket_id, request.holder_name
+            self._database,
+            request.order_id,
+            request.ticket_id,
+            request.holder_name,
+            by_organizer=request.by_organizer,
         )
         return ticket_proto(renamed)
 
@@ -101,6 +105,7 @@ class Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
             request.ticket_id,
             request.holder_name,
             request.holder_email,
+            by_organizer=request.by_organizer,
         )
         return ticket_proto(successor)
 

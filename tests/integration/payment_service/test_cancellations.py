@@ -176,6 +176,33 @@ async def test_ticket_given_to_somebody_else_has_one_successor(shop: Shop) -> No
         await shop.payments.orders.TransferOrderTicket(request, metadata=opened_by(order))
 
 
+async def test_only_an_admin_changes_a_ticket_that_was_given_to_somebody_else(shop: Shop) -> None:
+    order = await paid(shop, quantity=1)
+    (ticket,) = await shop.issued(order)
+    give = order_service_pb2.TransferOrderTicketRequest(
+        order_id=order.id,
+        ticket_id=ticket.id,
+        holder_name="Bob",
+        holder_email="bbo@customer.example",
+    )
+    wrong = await shop.payments.orders.TransferOrderTicket(give, metadata=opened_by(order))
+    assert await shop.payments.orders.TransferOrderTicket(give, metadata=opened_by(order)) == wrong
+    give.ticket_id, give.holder_email = wrong.id, "grace@customer.example"
+    rename = order_service_pb2.RenameOrderTicketRequest(
+        order_id=order.id, ticket_id=wrong.id, holder_name="Grace"
+    )
+    with refused("TICKET_GIVEN_AWAY"):
+        await shop.payments.orders.TransferOrderTicket(give, metadata=opened_by(order))
+    with refused("TICKET_GIVEN_AWAY"):
+        await shop.payments.orders.RenameOrderTicket(rename, metadata=opened_by(order))
+    rename.holder_name, give.holder_email = "Bob Brown", "bob@customer.example"
+    renamed = await shop.payments.orders.RenameOrderTicket(rename, metadata=shop.admin)
+    assert (renamed.id, renamed.holder_name) == (wrong.id, "Bob Brown")
+    right = await shop.payments.orders.TransferOrderTicket(give, metadata=shop.admin)
+    assert [each.id for each in await shop.issued(order)] == [ticket.id, wrong.id, right.id]
+    assert right.holder_email == "bob@customer.example"
+
+
 async def test_tickets_of_somebody_elses_or_an_unpaid_order_stay_as_they_are(shop: Shop) -> None:
     order, other = await shop.ordered(), await paid(shop, quantity=1)
     (ticket,) = await shop.issued(other)

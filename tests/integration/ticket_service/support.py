@@ -229,15 +229,25 @@ class Shop:
         request = ticket_service_pb2.BlockTicketsRequest(order_id=order_id, is_blocked=is_blocked)
         return list((await self.internal.tickets.BlockTickets(request)).tickets)
 
-    async def rename(self, ticket: ticket_pb2.Ticket, holder_name: str) -> ticket_pb2.Ticket:
+    async def rename(
+        self, ticket: ticket_pb2.Ticket, holder_name: str, *, by_organizer: bool = False
+    ) -> ticket_pb2.Ticket:
         """Correct the name on a ticket."""
         request = ticket_service_pb2.RenameTicketRequest(
-            order_id=ticket.order_id, ticket_id=ticket.id, holder_name=holder_name
+            order_id=ticket.order_id,
+            ticket_id=ticket.id,
+            holder_name=holder_name,
+            by_organizer=by_organizer,
         )
         return await self.internal.tickets.RenameTicket(request)
 
     async def transfer(
-        self, ticket: ticket_pb2.Ticket, holder_name: str = "Grace Guest", email: str = "g@h.org"
+        self,
+        ticket: ticket_pb2.Ticket,
+        holder_name: str = "Grace Guest",
+        email: str = "g@h.org",
+        *,
+        by_organizer: bool = False,
     ) -> ticket_pb2.Ticket:
         """Give a ticket to somebody else."""
         request = ticket_service_pb2.TransferTicketRequest(
@@ -245,6 +255,7 @@ class Shop:
             ticket_id=ticket.id,
             holder_name=holder_name,
             holder_email=email,
+            by_organizer=by_organizer,
         )
         return await self.internal.tickets.TransferTicket(request)
 

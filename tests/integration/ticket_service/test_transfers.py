@@ -89,24 +89,56 @@ async def test_the_same_again_answers_the_same_successor_whatever_became_of_it(
 ) -> None:
     [first] = await sold(shop, organizer)
     second = await shop.transfer(first, "Grace", "grace@example.org")
-    third = await shop.transfer(second, "Mary", "mary@example.org")
+    third = await shop.transfer(second, "Mary", "mary@example.org", by_organizer=True)
     second.state = TRANSFERRED
     assert await shop.transfer(first, "Grace", "grace@example.org") == second
     await shop.take_back(first.order_id)
     third.state = CANCELLED
-    assert await shop.transfer(second, "Mary", "mary@example.org") == third
+    assert await shop.transfer(second, "Mary", "mary@example.org", by_organizer=True) == third
 
 
 async def test_a_ticket_that_was_given_on_is_not_given_to_another(
     shop: Shop, organizer: Organizer
 ) -> None:
     [ticket] = await sold(shop, organizer)
-    theirs = await shop.transfer(ticket, "Grace", "grace@example.org")
+    await shop.transfer(ticket, "Grace", "grace@example.org")
     for name, email in (("Grace", "mary@example.org"), ("Mary", "grace@example.org")):
         with refused("TICKET_NOT_VALID"):
             await shop.transfer(ticket, name, email)
     assert len(await shop.tickets(ticket.order_id)) == 2
-    assert (await shop.transfer(theirs, "Mary", "mary@example.org")).number == 1
+
+
+async def test_who_gave_a_ticket_away_cannot_take_it_back_from_who_has_it(
+    shop: Shop, organizer: Organizer
+) -> None:
+    [ticket] = await sold(shop, organizer)
+    theirs = await shop.transfer(ticket, "Bob", "bob@example.org")
+    for name, email in (("Grace", "grace@example.org"), ("Bob", "bob@example.org")):
+        with refused("TICKET_GIVEN_AWAY"):
+            await shop.transfer(theirs, name, email)
+    with refused("TICKET_GIVEN_AWAY"):
+        await shop.rename(theirs, "Grace")
+    assert await shop.transfer(ticket, "Bob", "bob@example.org") == theirs
+    assert [each.holder_name for each in await shop.tickets(ticket.order_id)] == [
+        ticket.holder_name,
+        "Bob",
+    ]
+    assert await door(shop, organizer, theirs) == "ACCEPTED"
+
+
+async def test_the_organizer_corrects_what_was_given_to_a_wrong_name_or_address(
+    shop: Shop, organizer: Organizer
+) -> None:
+    [ticket] = await sold(shop, organizer)
+    wrong = await shop.transfer(ticket, "Bob", "bbo@example.org")
+    renamed = await shop.rename(wrong, "Bob Brown", by_organizer=True)
+    assert (renamed.id, renamed.holder_name) == (wrong.id, "Bob Brown")
+    right = await shop.transfer(wrong, "Bob Brown", "bob@example.org", by_organizer=True)
+    assert (right.number, right.holder_email) == (1, "bob@example.org")
+    with refused("TICKET_GIVEN_AWAY"):
+        await shop.rename(right, "Grace")
+    assert await door(shop, organizer, wrong) == "TICKET_TRANSFERRED"
+    assert await door(shop, organizer, right) == "ACCEPTED"
 
 
 async def test_an_order_that_is_issued_again_gets_all_that_its_tickets_became(
@@ -142,14 +174,14 @@ async def test_a_number_is_taken_back_from_whoever_has_it_now(
         await shop.transfer(theirs, "Mary", "mary@example.org")
 
 
-async def test_a_ticket_is_given_on_so_many_times_and_no_more(
+async def test_the_organizer_gives_a_ticket_on_so_many_times_and_no_more(
     shop: Shop, organizer: Organizer
 ) -> None:
     [ticket] = await sold(shop, organizer)
     for number in range(MAX_TRANSFERS):
-        ticket = await shop.transfer(ticket, f"Guest {number}")
+        ticket = await shop.transfer(ticket, f"Guest {number}", by_organizer=True)
     with refused("TICKET_NOT_VALID"):
-        await shop.transfer(ticket, "Guest")
+        await shop.transfer(ticket, "Guest", by_organizer=True)
     found = await shop.tickets(ticket.order_id)
     assert [each.holder_name for each in found[1:]] == [
         f"Guest {number}" for number in range(MAX_TRANSFERS)

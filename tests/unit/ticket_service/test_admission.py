@@ -13,13 +13,14 @@ from ticket_service.admission.domain import (
     Rejection,
     Ticket,
     TicketAdmitted,
+    TicketGivenAway,
     TicketNotFound,
     TicketNotValid,
     TicketState,
     cancellable,
+    changeable,
     judge,
     succeed,
-    usable,
 )
 
 NOW = datetime(2026, 11, 20, 19, 30, tzinfo=UTC)
@@ -128,10 +129,17 @@ def test_a_ticket_with_which_nobody_would_be_let_in_stays_as_it_is(
     ticket: Ticket | None, refusal: type[Exception]
 ) -> None:
     with pytest.raises(refusal):
-        usable(ticket, event_is_cancelled=False)
-    assert usable(TICKET, event_is_cancelled=False) is TICKET
+        changeable(ticket, event_is_cancelled=False, by_organizer=True)
+    assert changeable(TICKET, event_is_cancelled=False, by_organizer=False) is TICKET
     with pytest.raises(TicketNotValid, match="called off"):
-        usable(TICKET, event_is_cancelled=True)
+        changeable(TICKET, event_is_cancelled=True, by_organizer=True)
+
+
+def test_a_ticket_that_was_given_away_is_changed_by_the_organizer_only() -> None:
+    given = replace(TICKET, holder_email="bob@example.org")
+    with pytest.raises(TicketGivenAway):
+        changeable(given, event_is_cancelled=False, by_organizer=False)
+    assert changeable(given, event_is_cancelled=False, by_organizer=True) is given
 
 
 def test_a_successor_is_the_same_ticket_for_somebody_else() -> None:
