@@ -9,7 +9,6 @@ from kit.ids import new_id
 from payment_service.lookups import domain, store
 from payment_service.lookups.codes import LookupCodes
 from payment_service.lookups.domain import LookupMail
-from payment_service.orders import store as order_store
 from payment_service.orders.domain import Order
 
 Lookup = tuple[str, datetime]  # its id, and until when its code is good
@@ -29,7 +28,7 @@ async def create_lookup(database: Database, email: str, once: Once[Lookup]) -> L
 async def redeem_lookup(
     database: Database, codes: LookupCodes, lookup_id: str, code: str, once: Once[Sequence[Order]]
 ) -> Sequence[Order]:
-    """The orders of the address, newest first, for the code that was mailed there.
+    """The orders of the address, for the code that was mailed there.
 
     Raises:
         WrongCode: it is not, or it was redeemed, tried five times, or is too old.
@@ -39,15 +38,7 @@ async def redeem_lookup(
         await once.claim(tx)
         email = await store.try_lookup(tx, lookup_id, is_right=is_right)
         if email is not None and is_right:
-            found = await order_store.list_orders(
-                tx,
-                organizer_id="",
-                event_id="",
-                state="",
-                email=email,
-                before=None,
-                limit=domain.MAX_ORDERS,
-            )
+            found = await store.find_orders(tx, email, domain.MAX_ORDERS)
             return await once.record(tx, found)
     raise domain.WrongCode.of("code")  # after the commit: the try counts
 

@@ -18,6 +18,8 @@ from payment_service.lookups.domain import (
     MAX_TRIES_A_DAY,
     LookupMail,
 )
+from payment_service.orders.domain import Order, OrderState
+from payment_service.orders.store import COLUMNS, order_of
 from payment_service.tables import order_lookups, orders
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -93,6 +95,29 @@ async def try_lookup(tx: Transaction, lookup_id: str, *, is_right: bool) -> str 
     )
     email: str | None = (await tx.execute(tried)).scalar_one_or_none()
     return email
+
+
+async def find_orders(tx: Transaction, email: str, limit: int) -> list[Order]:
+    """The orders of an address that matter most, and of those that do equally the newest.
+
+    Anybody may order for any address, so what costs a stranger nothing comes after what does: free
+    orders after charged ones, and what was cancelled (the money went back) after what was not.
+    Only who leaves their money here could push tickets that cost something out of the limit.
+    """
+    was_paid = orders.c.paid_at.is_not(None)
+    query = (
+        select(*COLUMNS)
+        .where(func.lower(orders.c.customer_email) == email)
+        .order_by(
+            (was_paid & (orders.c.total_minor > 0)).desc(),
+            (orders.c.state == OrderState.PAID).desc(),
+            was_paid.desc(),
+            (orders.c.state == OrderState.PENDING).desc(),
+            orders.c.id.desc(),
+        )
+        .limit(limit)
+    )
+    return [order_of(row) for row in await tx.execute(query)]
 
 
 async def forget_old(tx: Transaction) -> None:

@@ -13,9 +13,11 @@ from tessera.payment.v1 import (
     order_lookup_service_pb2_grpc,
     order_pb2,
 )
+from tessera.ticket.v1 import event_pb2
 
+from kit.clock import now, to_timestamp
 from kit.rpc_errors import RemoteError
-from payment_service.lookups import store
+from payment_service.lookups import domain, store
 from payment_service.lookups.codes import LookupCodes
 from tests.integration.payment_service.support import Shop, opened_by
 from tests.integration.ticket_service.support import eventually, outcome, refused
@@ -238,6 +240,68 @@ async def test_guessing_across_lookups_of_an_address_ends_for_the_day(shop: Shop
     assert await outcome(mail(shop, await ask(shop, email))) == "ORDER_LOOKUP_NOT_FOUND"
     await age(shop, email, hours=24)
     assert await outcome(mail(shop, await ask(shop, email))) == "OK"
+
+
+async def of_strangers(shop: Shop, order: order_pb2.Order, count: int) -> None:
+    """What anybody could have ordered since for the customer's address, and cancelled at once."""
+    ordered = """
+        WITH made AS (
+            INSERT INTO orders (id, code, state, event_id, organizer_id, hold_id, currency_code,
+                                total_minor, customer_email, customer_name, customer_phone,
+                                fulfilment, fingerprint, expires_at)
+            SELECT 'ord_z' || id || n, code || n, 'CANCELLED', event_id, organizer_id, hold_id || n,
+                   currency_code, total_minor, upper(customer_email), 'Eve', '', 'NONE', '', now()
+            FROM orders, generate_series(1, :count) n WHERE id = :id
+            RETURNING id
+        )
+        INSERT INTO order_lines (order_id, event_id, position, ticket_type_id, ticket_type_name,
+                                 quantity, unit_price_minor)
+        SELECT made.id, event_id, position, ticket_type_id, ticket_type_name,
+               quantity, unit_price_minor
+        FROM made, order_lines WHERE order_id = :id
+    """
+    await shop.installation.execute("payment", ordered, id=order.id, count=count)
+
+
+async def test_a_paid_order_is_found_however_many_others_order_for_the_address(shop: Shop) -> None:
+    email = new_address()
+    order = await shop.order(await shop.hold(await shop.event(price="0.00")), email=email)
+    await shop.becomes(order, "PAID")
+    await of_strangers(shop, order, domain.MAX_ORDERS)
+    lookup = await ask(shop, email)
+    found = await redeem(shop, lookup.id, code_of(shop, lookup.id))
+    assert len(found) == domain.MAX_ORDERS
+    assert found[0].id == order.id
+
+
+async def test_what_costs_a_stranger_less_comes_later(shop: Shop) -> None:
+    email, terms = new_address(), {"until": to_timestamp(now() + timedelta(days=7))}
+    priced = await shop.event(cancellation_policy=terms)
+    free = await shop.event(price="0.00", cancellation_policy=terms)
+
+    async def ordered(of: event_pb2.Event, ends_as: str) -> str:
+        order = await shop.order(await shop.hold(of), email=email)
+        is_paid = ends_as in ("PAID", "PAID, CANCELLED")
+        if is_paid and order.HasField("payment"):
+            await shop.pay(order)
+        if is_paid:
+            await shop.becomes(order, "PAID")
+        if ends_as.endswith("CANCELLED"):
+            await shop.cancel(order)
+        return order.id
+
+    wanted = [
+        await ordered(priced, "PAID"),
+        await ordered(priced, "PAID, CANCELLED"),
+        await ordered(free, "PAID"),
+        await ordered(free, "PAID, CANCELLED"),
+        *reversed([await ordered(priced, "PENDING"), await ordered(priced, "PENDING")]),
+        await ordered(priced, "CANCELLED"),
+    ]
+    for limit in (len(wanted), 1, 3):
+        async with shop.installation.database("payment").begin() as tx:
+            found = await store.find_orders(tx, email, limit)
+        assert [order.id for order in found] == wanted[:limit]
 
 
 async def test_the_same_keys_get_the_same_answers(shop: Shop) -> None:
