@@ -36,6 +36,7 @@ KINDS = (
     "EVENT_CANCELLED",
     "TICKET_TRANSFERRED",
     "ORDER_LOOKUP",
+    "TICKET_WITHDRAWN",
 )
 
 notifications = Table(

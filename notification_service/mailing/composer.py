@@ -23,6 +23,7 @@ from notification_service.documents.letters import (
     receipt,
     refund,
     ticket_transferred,
+    ticket_withdrawn,
 )
 from notification_service.documents.operations import Renderer
 from notification_service.documents.proto import (
@@ -62,6 +63,7 @@ class Composer:
             Kind.EVENT_CANCELLED: self._event_cancelled,
             Kind.TICKET_TRANSFERRED: self._ticket_transferred,
             Kind.ORDER_LOOKUP: self._order_lookup,
+            Kind.TICKET_WITHDRAWN: self._ticket_withdrawn,
         }
 
     async def compose(self, notification: Notification) -> Mail:
@@ -156,6 +158,16 @@ class Composer:
         return lambda: ticket_transferred.write(
             event_facts(event), order_facts(order), facts, email
         )
+
+    async def _ticket_withdrawn(self, about: Notification) -> Write:
+        (event, order), tickets = await asyncio.gather(
+            self._bought(about), self._sources.tickets(about.order_id)
+        )
+        gone = next((each for each in tickets if each.id == about.subject_id), None)
+        if gone is None or gone.HasField("admitted_at"):
+            raise Undeliverable("The ticket was used.")
+        [facts], email = ticket_facts([gone], order), gone.holder_email
+        return lambda: ticket_withdrawn.write(event_facts(event), order_facts(order), facts, email)
 
     async def _order_lookup(self, about: Notification) -> Write:
         facts = lookup_facts(await self._sources.lookup_mail(about.subject_id))

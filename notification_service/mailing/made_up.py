@@ -32,6 +32,7 @@ _STATES = {
 }
 _UNPAID = (Kind.PAYMENT_FAILED, Kind.ORDER_EXPIRED)
 _REFUNDED = (Kind.ORDER_CANCELLED, Kind.EVENT_CANCELLED)
+_GIVEN = (Kind.TICKET_TRANSFERRED, Kind.TICKET_WITHDRAWN)
 
 
 class MadeUp:
@@ -50,7 +51,7 @@ class MadeUp:
         self._is_seated = [each.is_seated for each in types]
         self._order = _order(event, self._lines, kind)
         # Only who was given a ticket has it by their own address.
-        self._holder_email = CUSTOMER.email if kind is Kind.TICKET_TRANSFERRED else ""
+        self._holder_email = CUSTOMER.email if kind in _GIVEN else ""
 
     def notification(self, kind: Kind) -> Notification:
         """As if its message had come just now."""
@@ -66,7 +67,7 @@ class MadeUp:
             event_id=self._event.id,
             order_id="" if is_offer else ORDER_ID,
             waitlist_entry_id="wle_preview" if is_offer else "",
-            subject_id="tkt_1" if kind is Kind.TICKET_TRANSFERRED else "",
+            subject_id="tkt_1" if kind in _GIVEN else "",
             details=details.get(kind, {}),
             kind=kind,
             state=State.PENDING,

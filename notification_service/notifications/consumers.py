@@ -112,6 +112,16 @@ def _ticket_transferred(body: ticket_messages.TicketTransferred) -> Occasion:
     )
 
 
+def _ticket_withdrawn(body: ticket_messages.TicketWithdrawn) -> Occasion:
+    return Occasion(
+        Kind.TICKET_WITHDRAWN,
+        body.organizer_id,
+        body.event_id,
+        body.order_id,
+        subject_id=_needed(body.ticket_id),
+    )
+
+
 def _waitlist_entry_offered(body: ticket_messages.WaitlistEntryOffered) -> Occasion:
     return Occasion(
         Kind.WAITLIST_OFFER,
@@ -142,6 +152,7 @@ REFUND_ISSUED = _listener(payment_messages.RefundIssued, _refund_issued)
 ORDER_EVENT_UPDATED = _listener(payment_messages.OrderEventUpdated, _order_event_updated)
 ORDER_LOOKUP_REQUESTED = _listener(payment_messages.OrderLookupRequested, _order_lookup_requested)
 TICKET_TRANSFERRED = _listener(ticket_messages.TicketTransferred, _ticket_transferred)
+TICKET_WITHDRAWN = _listener(ticket_messages.TicketWithdrawn, _ticket_withdrawn)
 WAITLIST_ENTRY_OFFERED = _listener(ticket_messages.WaitlistEntryOffered, _waitlist_entry_offered)
 
 LISTENERS = (
@@ -153,6 +164,7 @@ LISTENERS = (
     ORDER_EVENT_UPDATED,
     ORDER_LOOKUP_REQUESTED,
     TICKET_TRANSFERRED,
+    TICKET_WITHDRAWN,
     WAITLIST_ENTRY_OFFERED,
 )
 

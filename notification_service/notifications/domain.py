@@ -29,6 +29,7 @@ class Kind(StrEnum):
     EVENT_CANCELLED = "EVENT_CANCELLED"
     TICKET_TRANSFERRED = "TICKET_TRANSFERRED"
     ORDER_LOOKUP = "ORDER_LOOKUP"
+    TICKET_WITHDRAWN = "TICKET_WITHDRAWN"
 
     @property
     def priority(self) -> int:
@@ -49,6 +50,7 @@ _OFTEN_IN_BULK = frozenset(
         Kind.REFUND,
         Kind.EVENT_CHANGED,
         Kind.EVENT_CANCELLED,
+        Kind.TICKET_WITHDRAWN,
     }
 )
 

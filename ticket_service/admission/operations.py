@@ -89,6 +89,7 @@ async def cancel_tickets(
             note = f"Kept off sale when tickets of order {order_id} were cancelled."
             await placement.withdraw(tx, seatings, domain.freed([], cancelled), note)
         await offers.settle(tx, [hold.id for hold in given_up], WaitlistState.CANCELLED)
+        await outbox.add_all(tx, [_withdrawal(each) for each in cancelled if each.holder_email])
         return (await store.list_tickets(tx, [order_id])).get(order_id, [])
 
 
@@ -154,6 +155,8 @@ async def transfer_ticket(
         )
         await store.move(tx, [ticket.id], TicketState.TRANSFERRED)
         successor = await store.insert_successor(tx, successor)
+        if ticket.holder_email not in ("", holder_email):
+            await outbox.add(tx, _withdrawal(ticket))
         await outbox.add(tx, _announcement(successor))
     return successor
 
@@ -302,6 +305,15 @@ def _rows(hold: Hold, event: Event, order: Order) -> list[dict[str, object]]:
 
 def _announcement(ticket: Ticket) -> messages_pb2.TicketTransferred:
     return messages_pb2.TicketTransferred(
+        ticket_id=ticket.id,
+        order_id=ticket.order_id,
+        event_id=ticket.event_id,
+        organizer_id=ticket.organizer_id,
+    )
+
+
+def _withdrawal(ticket: Ticket) -> messages_pb2.TicketWithdrawn:
+    return messages_pb2.TicketWithdrawn(
         ticket_id=ticket.id,
         order_id=ticket.order_id,
         event_id=ticket.event_id,

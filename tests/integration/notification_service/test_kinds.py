@@ -330,6 +330,41 @@ async def test_a_ticket_that_was_given_on_is_sent_to_its_last_holder_only(
     assert notification.last_error == "The ticket is not valid any more."
 
 
+def given(of: Sale) -> ticket_pb2.Ticket:
+    """The first ticket, which Bob was given and nobody is let in with any more."""
+    of.tickets[0].holder_name, of.tickets[0].holder_email = "Bob", "bob@example.org"
+    of.tickets[0].state = ticket_pb2.TICKET_STATE_CANCELLED
+    return of.tickets[0]
+
+
+async def test_who_was_given_a_ticket_hears_that_it_was_taken_back(office: PostOffice) -> None:
+    sold = office.sales.add(ended(sale(), order_pb2.ORDER_STATE_CANCELLED, "CANCELLED"))
+    ticket = given(sold)
+    for _ in range(2):
+        await office.announce(ticket_messages.TicketWithdrawn(**ids(sold), ticket_id=ticket.id))
+
+    notification = await office.sent(sold, "TICKET_WITHDRAWN")
+
+    [mail] = office.mails()
+    assert notification.recipient == mail["Delivered-To"] == "bob@example.org"
+    assert "no longer admits anybody" in text_part(mail)
+    assert "Ada" not in text_part(mail)
+    assert calendar(mail)["METHOD"] == "CANCEL"
+
+
+async def test_who_entered_with_a_given_ticket_need_not_hear_that_it_was_paid_back(
+    office: PostOffice,
+) -> None:
+    sold = office.sales.add(sale())
+    ticket = given(sold)
+    ticket.admitted_at.CopyFrom(clock.timestamp(clock.now()))
+    await office.announce(ticket_messages.TicketWithdrawn(**ids(sold), ticket_id=ticket.id))
+
+    notification = await office.about(sold, in_state("DEAD"))
+
+    assert notification.last_error == "The ticket was used."
+
+
 def a_lookup(office: PostOffice, lookup_id: str, lifetime: timedelta) -> None:
     office.sales.lookups[lookup_id] = order_lookup_service_pb2.OrderLookupMail(
         email="ada@example.org",
@@ -416,6 +451,7 @@ _BODIES: dict[str, type[Proto]] = {
     "order_event.updated": messages_pb2.OrderEventUpdated,
     "order_lookup.requested": messages_pb2.OrderLookupRequested,
     "ticket.transferred": ticket_messages.TicketTransferred,
+    "ticket.withdrawn": ticket_messages.TicketWithdrawn,
     "waitlist_entry.offered": ticket_messages.WaitlistEntryOffered,
 }
 

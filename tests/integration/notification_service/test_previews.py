@@ -41,6 +41,15 @@ def a_draft(office: PostOffice, currency_code: str = "EUR") -> Sale:
     return made
 
 
+SHOWING_TICKETS = (
+    Kind.RECEIPT,
+    Kind.REFUND,
+    Kind.TICKET_TRANSFERRED,
+    Kind.TICKET_WITHDRAWN,
+    Kind.WAITLIST_OFFER,
+)
+
+
 async def preview(
     office: PostOffice,
     of: Sale,
@@ -75,7 +84,7 @@ async def test_each_kind_has_a_preview_with_the_events_own_facts(
         if kind is not Kind.ORDER_LOOKUP:
             assert "Jazz on the River" in shown
             assert "Arena di Verona" in shown
-        if kind in (Kind.RECEIPT, Kind.REFUND, Kind.TICKET_TRANSFERRED, Kind.WAITLIST_OFFER):
+        if kind in SHOWING_TICKETS:
             assert "Stalls" in shown
     assert not office.mails()
     assert not (await office.notifications()).notifications

@@ -35,6 +35,17 @@ async def announced(shop: Shop, order_id: str) -> list[Any]:
     return [each for each in told if each.order_id == order_id]
 
 
+async def withdrawn(shop: Shop, order_id: str) -> list[str]:
+    """Which tickets of an order somebody was told to have no more."""
+    query = """
+        SELECT convert_from(body, 'UTF8') FROM outbox
+        WHERE routing_key = 'ticket.withdrawn' ORDER BY id
+    """
+    bodies = [body for (body,) in await shop.execute(query)]
+    told = [json_format.Parse(body, messages_pb2.TicketWithdrawn()) for body in bodies]
+    return [each.ticket_id for each in told if each.order_id == order_id]
+
+
 # Names.
 
 
@@ -139,6 +150,30 @@ async def test_the_organizer_corrects_what_was_given_to_a_wrong_name_or_address(
         await shop.rename(right, "Grace")
     assert await door(shop, organizer, wrong) == "TICKET_TRANSFERRED"
     assert await door(shop, organizer, right) == "ACCEPTED"
+
+
+async def test_who_was_given_a_ticket_is_told_once_when_it_is_taken_back(
+    shop: Shop, organizer: Organizer
+) -> None:
+    mine, other = await sold(shop, organizer, 2)
+    theirs = await shop.transfer(mine, "Bob", "bob@example.org")
+    await shop.take_back(mine.order_id, numbers=[other.number])
+    assert await withdrawn(shop, mine.order_id) == []
+    for _ in range(2):
+        await shop.take_back(mine.order_id)
+    assert await withdrawn(shop, mine.order_id) == [theirs.id]
+
+
+async def test_who_was_given_a_ticket_is_told_when_the_organizer_gives_it_to_another(
+    shop: Shop, organizer: Organizer
+) -> None:
+    [ticket] = await sold(shop, organizer)
+    wrong = await shop.transfer(ticket, "Bob", "bbo@example.org")
+    assert await withdrawn(shop, ticket.order_id) == []
+    for _ in range(2):
+        right = await shop.transfer(wrong, "Bob", "bob@example.org", by_organizer=True)
+    await shop.transfer(right, "Bob Brown", "bob@example.org", by_organizer=True)
+    assert await withdrawn(shop, ticket.order_id) == [wrong.id]
 
 
 async def test_an_order_that_is_issued_again_gets_all_that_its_tickets_became(

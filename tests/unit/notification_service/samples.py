@@ -30,6 +30,7 @@ from notification_service.documents.letters import (
     receipt,
     refund,
     ticket_transferred,
+    ticket_withdrawn,
 )
 
 SENDER = Address("Verona Nights", "tickets", "example.org")
@@ -160,6 +161,7 @@ def every_letter(event: Event, order: Order) -> dict[str, Letter]:
         event_changed.write(event, order, before),
         event_cancelled.write(event, order),
         ticket_transferred.write(event, order, tickets[0], order.customer_email),
+        ticket_withdrawn.write(event, order, tickets[0], order.customer_email),
         order_lookup.write(lookup),
     )
     return {letter.template: letter for letter in letters}

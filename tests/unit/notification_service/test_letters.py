@@ -29,6 +29,7 @@ from notification_service.documents.letters import (
     receipt,
     refund,
     ticket_transferred,
+    ticket_withdrawn,
 )
 from notification_service.notifications.domain import Kind
 from tests.unit.notification_service.reading import (
@@ -50,7 +51,7 @@ from tests.unit.notification_service.samples import (
 )
 
 KINDS = sorted(every_letter(an_event(), an_order()))
-NO_NAMES = {"offer", "ticket_transferred", "order_lookup"}
+NO_NAMES = {"offer", "ticket_transferred", "ticket_withdrawn", "order_lookup"}
 ATTACK = '<script>alert("x")</script><mj-raw>{{ 7 * 7 }}'
 
 any_text = st.text(st.characters(), max_size=200)
@@ -300,6 +301,33 @@ def test_a_given_ticket_shows_its_seat_and_goes_to_who_has_it() -> None:
     assert to.addr_spec == "bob@example.org"
     assert "Balcony, row 4, seat 12" in text_part(mail)
     assert str(calendar_event(mail)["DESCRIPTION"]).endswith("Ticket 1: Balcony, row 4, seat 12")
+
+
+@pytest.mark.parametrize(
+    ("cancel_reason", "says", "attached"),
+    [
+        ("", "ask who gave it to you", []),  # the ticket alone
+        ("CANCELLED", "ask who gave it to you", ["CANCEL"]),
+        ("EVENT_CANCELLED", "does not take place", ["CANCEL"]),
+    ],
+)
+def test_a_withdrawn_ticket_leaves_the_calendar_of_who_had_it_with_the_whole_order_only(
+    cancel_reason: str, says: str, attached: list[str]
+) -> None:
+    [ticket] = seated_tickets(Seat("Balcony", "4", "12"))
+    order = replace(an_order(), cancel_reason=cancel_reason)
+    letter = ticket_withdrawn.write(an_event(), order, ticket, "bob@example.org")
+
+    mail = received(a_mail(letter))
+
+    [to] = mail["To"].addresses
+    assert to.addr_spec == "bob@example.org"
+    for shown in both(letter):
+        assert "no longer admits anybody" in shown
+        assert says in shown
+        assert "Balcony, row 4, seat 12" in shown
+        assert ticket.code not in shown
+    assert [calendar(mail)["METHOD"] for _ in letter.attachments] == attached
 
 
 Change = Callable[[Event], Event]
