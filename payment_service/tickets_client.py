@@ -80,20 +80,26 @@ class TicketsClient:
         return tickets
 
     async def cancel(
-        self, order: Order, numbers: Sequence[int] = (), *, keep_off_sale: bool = False
-    ) -> None:
+        self,
+        order: Order,
+        numbers: Sequence[int] = (),
+        *,
+        keep_off_sale: bool = False,
+        spare_admitted: bool = False,
+    ) -> Sequence[ticket_pb2.Ticket]:
         """Take an order's tickets back, or those with these numbers; their stock returns, or not.
 
-        Without numbers, those are included that are just being issued.
+        Without numbers, those are included that are just being issued. Those that were used to
+        enter may be spared. Answers all tickets of the order, as they are then.
         """
-        await self._tickets.CancelTickets(
-            ticket_service_pb2.CancelTicketsRequest(
-                order_id=order.id,
-                hold_id=order.hold_id,
-                numbers=numbers,
-                keep_off_sale=keep_off_sale,
-            )
+        request = ticket_service_pb2.CancelTicketsRequest(
+            order_id=order.id,
+            hold_id=order.hold_id,
+            numbers=numbers,
+            keep_off_sale=keep_off_sale,
+            spare_admitted=spare_admitted,
         )
+        return (await self._tickets.CancelTickets(request)).tickets
 
     async def block(self, order_id: str, *, is_blocked: bool) -> None:
         """Keep an order's tickets out, or let them in again."""

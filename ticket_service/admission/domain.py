@@ -160,9 +160,13 @@ def freed(holds: Iterable[Hold], cancelled: Iterable[Ticket]) -> Freed:
     return Freed(quantities, seat_ids)
 
 
-def cancellable(tickets: Iterable[Ticket], numbers: Collection[int]) -> list[Ticket]:
+def cancellable(
+    tickets: Iterable[Ticket], numbers: Collection[int], *, spare_admitted: bool = False
+) -> list[Ticket]:
     """Those of an order's tickets that are there to cancel, with these numbers; none: any."""
     there = [ticket for ticket in tickets if TicketState.CANCELLED in ticket.next_states]
+    if spare_admitted:
+        there = [ticket for ticket in there if ticket.admitted_at is None]
     return [ticket for ticket in there if not numbers or ticket.number in numbers]
 
 

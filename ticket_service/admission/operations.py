@@ -70,8 +70,12 @@ async def cancel_tickets(
     numbers: Collection[int] = (),
     *,
     keep_off_sale: bool = False,
+    spare_admitted: bool = False,
 ) -> list[Ticket]:
     """Take an order's tickets back, or those with some numbers. Twice is the same as once.
+
+    Those that were used to enter may be spared. The tickets are locked, so that no door accepts
+    one meanwhile.
 
     Their stock returns, unless it is to be kept off sale. Without numbers, a hold that has no
     tickets yet is given up in the order's name: an issue that is still on its way finds it there,
@@ -81,7 +85,7 @@ async def cancel_tickets(
         given_up = [] if numbers else await _give_up(tx, order_id, hold_id)
         await hold_store.lock_order(tx, order_id)
         tickets = await store.lock_tickets(tx, order_id)
-        cancelled = domain.cancellable(tickets, numbers)
+        cancelled = domain.cancellable(tickets, numbers, spare_admitted=spare_admitted)
         await store.move(tx, [ticket.id for ticket in cancelled], TicketState.CANCELLED)
         returned = domain.freed(given_up, [] if keep_off_sale else cancelled)
         await offers.put_back(tx, returned)

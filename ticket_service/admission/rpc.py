@@ -73,6 +73,7 @@ class Tickets(ticket_service_pb2_grpc.TicketServiceServicer):
             request.hold_id,
             frozenset(request.numbers),
             keep_off_sale=request.keep_off_sale,
+            spare_admitted=request.spare_admitted,
         )
         return ticket_service_pb2.CancelTicketsResponse(tickets=[ticket_proto(t) for t in found])
 

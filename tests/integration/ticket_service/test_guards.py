@@ -18,6 +18,8 @@
   `test_who_comes_while_a_ticket_is_given_on_finds_its_successor`; on the ticket:
   `test_the_door_does_not_accept_what_is_being_given_on` and
   `test_what_the_door_is_accepting_is_not_given_on` (test_transfer_races.py).
+- Lock on the tickets that are taken back: `test_what_the_door_is_accepting_is_spared` and
+  `test_the_door_does_not_accept_what_is_being_taken_back` (test_transfer_races.py).
 - Offers are settled after ticket types are locked: `test_who_gives_up_an_offer_may_join_again`.
 - Lock on the seat map: `test_who_pays_waits_for_those_who_choose_seats`.
 - `state = before` of a seat's update:

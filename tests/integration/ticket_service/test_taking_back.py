@@ -100,6 +100,26 @@ async def test_what_comes_back_goes_to_those_who_wait(shop: Shop, organizer: Org
     assert await shop.remaining(published.id) == [0]
 
 
+# What was used to enter.
+
+
+async def test_what_was_used_is_spared_if_asked_and_stays_so_the_next_time(
+    shop: Shop, organizer: Organizer
+) -> None:
+    published = await shop.on_sale(organizer)
+    held, order_id = await shop.hold(published, 3), new_order_id()
+    _, used, _ = await shop.issue(held.id, order_id)
+    await shop.scan(organizer.staff, used.code)
+    for _ in range(2):
+        answer = await shop.take_back(order_id, held.id, numbers=[1, 2], spare_admitted=True)
+        assert cancelled(answer) == [1]
+        assert answer[1].HasField("admitted_at")
+        assert await shop.remaining(published.id) == [8]
+    assert cancelled(await shop.take_back(order_id, held.id, spare_admitted=True)) == [1, 3]
+    assert cancelled(await shop.take_back(order_id, held.id)) == [1, 2, 3]
+    assert await shop.remaining(published.id) == [10]
+
+
 # What is not sold again.
 
 

@@ -249,3 +249,30 @@ async def test_what_is_being_taken_back_is_not_given_on(shop: Shop, organizer: O
         await until_two_wait(shop)
     assert (await taking, await giving) == ("OK", "TICKET_NOT_VALID")
     assert [each.state for each in await became(shop, ticket)] == [CANCELLED]
+
+
+async def test_what_the_door_is_accepting_is_spared(shop: Shop, organizer: Organizer) -> None:
+    [ticket] = await shop.issue((await shop.hold(await shop.on_sale(organizer))).id)
+    async with shop.database.begin() as tx:
+        shown = await store.lock_shown(tx, organizer.id, ticket.code)
+        assert shown
+        await store.insert_check_in(tx, f"chk_{ticket.id}", shown, "usr", None)
+        taking = asyncio.create_task(shop.take_back(ticket.order_id, spare_admitted=True))
+        await wait_for_lock(shop, taking)
+    [spared] = await taking
+    assert spared.state == ISSUED
+
+
+async def test_the_door_does_not_accept_what_is_being_taken_back(
+    shop: Shop, organizer: Organizer
+) -> None:
+    [ticket] = await shop.issue((await shop.hold(await shop.on_sale(organizer))).id)
+    stock = text("UPDATE ticket_types SET version = version WHERE id = :id")
+    async with shop.database.begin() as tx:
+        await tx.execute(stock, {"id": ticket.ticket_type_id})
+        taking = asyncio.create_task(shop.take_back(ticket.order_id, spare_admitted=True))
+        await wait_for_lock(shop, taking)
+        scan = asyncio.create_task(door(shop, organizer, ticket))
+        await until_two_wait(shop)
+    [cancelled] = await taking
+    assert (cancelled.state, await scan) == (CANCELLED, "TICKET_CANCELLED")

@@ -109,6 +109,12 @@ def test_of_the_tickets_named_those_are_cancelled_that_somebody_has(
     assert all(ticket.state is TicketState.ISSUED for ticket in found)
 
 
+def test_tickets_that_were_used_are_spared_only_if_asked_for() -> None:
+    used = replace(TICKET, number=4, admitted_at=NOW)
+    assert cancellable([*TICKETS, used], (3, 4)) == [TICKETS[-1], used]
+    assert cancellable([*TICKETS, used], (3, 4), spare_admitted=True) == [TICKETS[-1]]
+
+
 def test_nothing_becomes_of_a_ticket_that_is_cancelled_or_anothers() -> None:
     assert TRANSITIONS.keys() == set(TicketState)
     assert [state for state, following in TRANSITIONS.items() if following] == [TicketState.ISSUED]
