@@ -47,6 +47,7 @@ from payment_service.reconciliation.operations import Reconciler
 from payment_service.reconciliation.rpc import Reconciliations
 from payment_service.refunds.operations import Refunder
 from payment_service.refunds.rpc import Refunds
+from payment_service.refunds.store import Line
 from payment_service.settings import Settings
 from payment_service.settling.operations import Means
 from payment_service.settling.worker import Settler
@@ -76,8 +77,9 @@ async def build(host: Host) -> Service:
     preparer = Preparer(database, provider)
     means = Means(database, provider, tickets, preparer)
     settler = Settler(means)
-    refunder = Refunder(database, provider, tickets)
-    mass_refunder = Refunder(database, provider, tickets, of_operations=True)
+    ticket_taker = Refunder(database, provider, tickets, Line.TICKETS)
+    refunder = Refunder(database, provider, tickets, Line.MONEY)
+    mass_refunder = Refunder(database, provider, tickets, Line.OPERATIONS)
     follower = Follower(database, tickets)
     reconciler = Reconciler(database, provider, settings.reconciliation_patience_s)
 
@@ -100,6 +102,7 @@ async def build(host: Host) -> Service:
     async def stop() -> None:
         await preparer.stop()
         await settler.stop()
+        await ticket_taker.stop()
         await refunder.stop()
         await mass_refunder.stop()
         await follower.stop()
@@ -147,6 +150,7 @@ async def build(host: Host) -> Service:
         guard=Guard(verifier(host.mesh), tokens.order_of),
         workers={
             "settle": settler.settle_due,
+            "take_tickets": ticket_taker.refund_due,
             "refund": refunder.refund_due,
             "refund_of_operations": mass_refunder.refund_due,
             "reconcile": reconciler.run_due,

@@ -170,6 +170,8 @@ refunds = Table(
     Column("ticket_numbers", ARRAY(Integer), nullable=False, server_default="{}"),
     Column("keep_off_sale", Boolean, nullable=False, server_default=false()),
     Column("tickets_cancelled", Boolean, nullable=False, server_default=true()),
+    # Whether tickets go back that were used to enter before they are cancelled.
+    Column("include_admitted", Boolean, nullable=False, server_default=false()),
     # What it takes back of each account: [[account, ticket type or "", minor units], …].
     Column("allocation", JSONB, nullable=False, server_default="[]"),
     Column("failure_reason", Text, nullable=False, server_default=""),

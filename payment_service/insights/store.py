@@ -15,7 +15,6 @@ from sqlalchemy import (
 from kit.database import Transaction
 from payment_service.insights.domain import Books, VoucherRow
 from payment_service.ledger.domain import Account, Kind
-from payment_service.orders.domain import OrderState
 from payment_service.tables import (
     ledger_entries,
     ledger_transactions,
@@ -63,13 +62,13 @@ async def books(tx: Transaction, event_id: str, currency_code: str, time_zone: s
 
 
 async def sold(tx: Transaction, event_id: str, time_zone: str) -> dict[tuple[str, str], int]:
-    """Tickets of paid orders that were not cancelled, by ticket type and day of payment."""
+    """Tickets that were paid for and not cancelled, by ticket type and day of payment."""
     lines = _paid_lines(event_id, time_zone).subquery("lines")
     bought = select(lines.c.ticket_type_id, lines.c.day, func.sum(lines.c.quantity))
     # An order's tickets are numbered from 1 through its lines: refunds cancel them by number.
     numbers = (
         select(refunds.c.order_id, func.unnest(refunds.c.ticket_numbers).label("number"))
-        .where(refunds.c.order_id.in_(select(orders.c.id).where(*_paid(event_id))))
+        .where(refunds.c.order_id.in_(select(orders.c.id).where(*_were_paid(event_id))))
         .distinct()
         .subquery("numbers")
     )
@@ -124,12 +123,20 @@ async def used_vouchers(tx: Transaction, event_id: str) -> list[VoucherRow]:
     return [VoucherRow(row[0], row[1], int(row[2]), int(row[3])) for row in await tx.execute(query)]
 
 
-def _paid(event_id: str) -> tuple[ColumnElement[bool], ...]:
-    return orders.c.event_id == event_id, orders.c.state == OrderState.PAID
+def _were_paid(event_id: str) -> tuple[ColumnElement[bool], ...]:
+    """Orders that were paid, but for those whose tickets went because of a lost dispute.
+
+    One that was cancelled since still has the tickets that were used before.
+    """
+    return (
+        orders.c.event_id == event_id,
+        orders.c.paid_at.is_not(None),
+        orders.c.cancel_reason != "DISPUTE_LOST",
+    )
 
 
 def _paid_lines(event_id: str, time_zone: str) -> Select[Any]:
-    """The lines of paid orders; `last` is the number of a line's last ticket."""
+    """The lines of orders that were paid; `last` is the number of a line's last ticket."""
     last = func.sum(order_lines.c.quantity).over(
         partition_by=order_lines.c.order_id, order_by=order_lines.c.position
     )
@@ -142,7 +149,7 @@ def _paid_lines(event_id: str, time_zone: str) -> Select[Any]:
             _day(time_zone, orders.c.paid_at),
         )
         .join(orders)
-        .where(*_paid(event_id))
+        .where(*_were_paid(event_id))
     )
 
 

@@ -24,7 +24,8 @@ from payment_service.payments.operations import new_payment
 from payment_service.payments.store import Sale
 from payment_service.pricing.domain import Price, price, step_of
 from payment_service.refunds import opening
-from payment_service.refunds.domain import RefundOrigin, TicketAdmitted
+from payment_service.refunds import operations as refunding
+from payment_service.refunds.domain import Refund, RefundOrigin, TicketAdmitted
 from payment_service.settling import operations as settling
 from payment_service.settling.operations import Means
 from payment_service.tickets_client import TicketsClient
@@ -139,13 +140,15 @@ async def cancel_order(
     async with database.begin() as tx:
         await once.claim(tx)
         order = seen_by(caller, await store.get_order(tx, order_id, lock=True))
-        await _cancel(tx, caller, order)
+        refund = await _cancel(tx, caller, order)
         answer = await once.record(tx, await _read(tx, order_id))
     if order.state is OrderState.PENDING:
         try:
             await tickets.release(order.hold_id)
         except TesseraError as error:  # the hold's own deadline puts the tickets back
             telemetry.log.warning("hold not released", order_id=order_id, why=error.reason)
+    if refund:
+        await refunding.take_tickets(database, tickets, refund)
     return answer
 
 
@@ -308,12 +311,15 @@ def _use(request: OrderRequest, offered: Terms) -> VoucherUse:
     )
 
 
-async def _cancel(tx: Transaction, caller: Caller, order: Order) -> None:
-    """Give up a locked order that the caller sees, unless it is given up already."""
+async def _cancel(tx: Transaction, caller: Caller, order: Order) -> Refund | None:
+    """Give up a locked order that the caller sees, unless it is given up already.
+
+    Answers the refund of one that was paid.
+    """
     is_customer = caller.order_id == order.id
     match order.state:
         case OrderState.CANCELLED:
-            return
+            return None
         case OrderState.EXPIRED:
             raise domain.OrderExpired
         case OrderState.PENDING:
@@ -322,6 +328,7 @@ async def _cancel(tx: Transaction, caller: Caller, order: Order) -> None:
             if taker(payments) or is_free_and_under_way:
                 raise domain.PaymentInProgress
             await ending.cancel(tx, order, "CANCELLED")
+            return None
         case OrderState.PAID:
             if is_customer and not await store.may_be_cancelled(tx, order.id):
                 raise domain.OrderNotCancellable
@@ -331,7 +338,7 @@ async def _cancel(tx: Transaction, caller: Caller, order: Order) -> None:
                 assert kept, "payments are never deleted"
                 # What the order says is as of before its lock was waited for.
                 order = replace(order, refunded_minor=kept.refunded_minor)
-            await opening.cancel_paid_order(
+            return await opening.cancel_paid_order(
                 tx,
                 order,
                 kept,

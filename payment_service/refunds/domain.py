@@ -110,6 +110,7 @@ class Refund:
     ticket_numbers: tuple[int, ...] = ()
     keep_off_sale: bool = False
     tickets_cancelled: bool = True
+    include_admitted: bool = False  # tickets that were used before they are cancelled
     reason: str = ""
     failure_reason: str = ""
     operation_id: str | None = None
@@ -359,6 +360,42 @@ def shrunk(refund: Refund, minor: int, *, is_lost: bool = False) -> Refund:
         account = str(Account.UNALLOCATED)
     elsewhere = Share(account, "", minor - refund.amount_minor)
     return replace(refund, amount_minor=minor, allocation=(*refund.allocation, elsewhere))
+
+
+def sparing(refund: Refund, used: Sequence[TicketShare]) -> Refund:
+    """The same refund without tickets that were used, which costs it their price.
+
+    What it keeps as a fee stays kept as far as there is something to keep it of; where it offsets
+    goodwill that is more than what is left, the rest of that stays shown.
+    """
+    numbers = {ticket.number for ticket in used}
+    assert numbers <= set(refund.ticket_numbers), "only what would go back can be spared"
+    rest = refund.allocation + tuple(
+        share._replace(minor=-share.minor) for share in of_tickets(used)
+    )
+    short = max(-total(rest), 0)
+    fee = min(short, -_below_zero(refund.allocation, Account.CANCELLATION_FEES))
+    assert short - fee <= -_below_zero(refund.allocation, Account.GOODWILL), "it has their price"
+    rest += (Share(str(Account.CANCELLATION_FEES), "", fee), *goodwill(short - fee))
+    minor = payable(refund.currency_code, total(rest))
+    return replace(
+        refund,
+        amount_minor=minor,
+        allocation=_merged(_keeping(rest, minor)),
+        ticket_numbers=tuple(each for each in refund.ticket_numbers if each not in numbers),
+    )
+
+
+def _below_zero(allocation: Allocation, account: Account) -> int:
+    return sum(min(share.minor, 0) for share in allocation if share.account == account)
+
+
+def _merged(allocation: Allocation) -> Allocation:
+    """The same in one share of each account and ticket type."""
+    merged: dict[tuple[str, str], int] = {}
+    for account, ticket_type_id, minor in allocation:
+        merged[account, ticket_type_id] = merged.get((account, ticket_type_id), 0) + minor
+    return tuple(Share(*key, minor) for key, minor in merged.items() if minor)
 
 
 def check_valid(numbers: Collection[int], valid: Collection[int]) -> None:

@@ -132,6 +132,7 @@ async def open_refund(
     operation_id: str | None = None,
     reason: str = "",
     keep_off_sale: bool = False,
+    include_admitted: bool = False,
 ) -> Refund:
     """Reserve and store what was planned for a locked order, whose payment is locked too.
 
@@ -146,6 +147,7 @@ async def open_refund(
         operation_id=operation_id,
         reason=reason,
         keep_off_sale=keep_off_sale,
+        include_admitted=include_admitted,
     )
     if payment_id and plan.amount_minor:
         await store.reserve(tx, payment_id, plan.amount_minor)
@@ -199,6 +201,7 @@ def _refund(
     operation_id: str | None = None,
     reason: str = "",
     keep_off_sale: bool = False,
+    include_admitted: bool = False,
 ) -> Refund:
     return Refund(
         id=new_id("ref"),
@@ -213,6 +216,7 @@ def _refund(
         ticket_numbers=plan.ticket_numbers,
         keep_off_sale=keep_off_sale,
         tickets_cancelled=not plan.ticket_numbers,
+        include_admitted=include_admitted or origin is EVENT_CANCELLED,
         reason=reason,
         operation_id=operation_id,
     )

@@ -25,7 +25,7 @@ from payment_service.payments.provider import PaymentProvider
 from payment_service.pricing.domain import tickets_of
 from payment_service.refunds import domain, fitting, observing, opening, store
 from payment_service.refunds.domain import Plan, Refund, RefundOrigin, Step
-from payment_service.refunds.store import Claim, Source, Work
+from payment_service.refunds.store import Claim, Line, Source, Work
 from payment_service.tickets_client import TicketsClient
 
 LEASE = timedelta(seconds=60)  # a call to Stripe that waits its turn and times out; after a crash
@@ -83,10 +83,23 @@ async def create_refund(
             known=known,
             reason=wish.reason,
             keep_off_sale=wish.keep_off_sale,
+            include_admitted=wish.include_admitted,
         )
         stored = await store.get_refund(tx, refund.id)
         assert stored is not None, "it was stored a moment ago"
-        return await once.record(tx, stored)
+        answer = await once.record(tx, stored)
+    await take_tickets(database, tickets, refund)
+    return answer
+
+
+async def take_tickets(database: Database, tickets: TicketsClient, refund: Refund) -> None:
+    """Cancel a new refund's tickets before somebody uses them; its worker does what fails here."""
+    if domain.next_step(refund) is not Step.CANCEL_TICKETS:
+        return
+    try:
+        await _cancel_tickets(database, tickets, refund)
+    except TesseraError as error:
+        telemetry.log.warning("tickets not cancelled yet", refund_id=refund.id, why=error.reason)
 
 
 async def get_refund(database: Database, caller: Caller, order_id: str, refund_id: str) -> Refund:
@@ -187,34 +200,27 @@ def _source(sources: Sequence[Source], *, of_tickets: bool) -> Source | None:
 
 
 class Refunder:
-    """Takes refunds up as they need it: some at once, so that a slow one delays no other.
-
-    The many refunds of background operations are for a refunder of their own: somebody who gets
-    their money back today must not stand in line behind thousands of them.
-    """
+    """Takes up a line's refunds that are due: some at once, so that a slow one delays no other."""
 
     def __init__(
         self,
         database: Database,
         provider: PaymentProvider,
         tickets: TicketsClient,
-        *,
-        of_operations: bool = False,
+        line: Line,
     ) -> None:
         self._database = database
         self._provider = provider
         self._tickets = tickets
-        self._of_operations = of_operations
-        self._signal = store.DUE_OF_OPERATIONS if of_operations else store.DUE
+        self._line = line
         self._running: set[asyncio.Task[None]] = set()
 
     async def refund_due(self) -> None:
         """Start with the refunds that are due; then sleep until there may be more."""
         free = AT_ONCE - len(self._running)
         async with self._database.begin() as tx:
-            mine = self._of_operations
-            claims = await store.claim_due(tx, free, LEASE, of_operations=mine)
-            due_in_s = None if claims else await store.next_due_in_s(tx, of_operations=mine)
+            claims = await store.claim_due(tx, self._line, free, LEASE)
+            due_in_s = None if claims else await store.next_due_in_s(tx, self._line)
         for claim in claims:
             work = refund_claimed(self._database, self._provider, self._tickets, claim)
             task = asyncio.create_task(work, name=f"refund {claim.refund_id}")
@@ -224,7 +230,7 @@ class Refunder:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
         elif not claims:
             sleep_s = LONGEST_SLEEP_S if due_in_s is None else max(due_in_s, SHORTEST_SLEEP_S)
-            await self._database.wait(self._signal, min(sleep_s, LONGEST_SLEEP_S))
+            await self._database.wait(self._line, min(sleep_s, LONGEST_SLEEP_S))
 
     async def stop(self) -> None:
         """Let what has begun come to an end."""
@@ -234,7 +240,7 @@ class Refunder:
 async def refund_claimed(
     database: Database, provider: PaymentProvider, tickets: TicketsClient, claim: Claim
 ) -> None:
-    """Take one refund as far as it can go now; if that fails, try again later."""
+    """Take one refund a step further; if that fails, try again later."""
     try:
         delay = await _advance(database, provider, tickets, claim)
     except Exception as error:  # one refund's trouble is not another's
@@ -251,16 +257,16 @@ async def refund_claimed(
 async def _advance(
     database: Database, provider: PaymentProvider, tickets: TicketsClient, claim: Claim
 ) -> timedelta | None:
-    """Take the steps that a refund needs; answers when to look again.
+    """Take the step that a refund needs; answers when to look again.
 
     None: what was stored says when, if ever.
     """
     work = await store.get_work(database, claim.refund_id)
-    step = domain.next_step(work.refund)
-    if step is Step.CANCEL_TICKETS:
-        work = replace(work, refund=await _cancel_tickets(database, tickets, work.refund))
-        step = domain.next_step(work.refund)
-    match step:
+    if work.due_at != claim.until:  # who made it due again sees to it
+        return None
+    match domain.next_step(work.refund):
+        case Step.CANCEL_TICKETS:
+            await _cancel_tickets(database, tickets, work.refund)
         case Step.FINISH:
             await _finish(database, work.refund)
         case Step.PAY:
@@ -272,14 +278,46 @@ async def _advance(
     return None
 
 
-async def _cancel_tickets(database: Database, tickets: TicketsClient, refund: Refund) -> Refund:
-    """Have the tickets cancelled; the refund as it is then."""
+async def _cancel_tickets(database: Database, tickets: TicketsClient, refund: Refund) -> None:
+    """Have a refund's tickets cancelled, and leave out of it what was used before.
+
+    Whoever does the same meanwhile finds the same: a used ticket stays used, and a cancelled one
+    cancelled.
+    """
     async with database.begin() as tx:
         order = await orders.get_order(tx, refund.order_id)
     assert order is not None, "orders are never deleted"
-    await tickets.cancel(order, refund.ticket_numbers, keep_off_sale=refund.keep_off_sale)
-    await store.tickets_are_cancelled(database, refund.id)
-    return replace(refund, tickets_cancelled=True)
+    assert refund.ticket_numbers, "without numbers, all of them would be cancelled"
+    found = await tickets.cancel(
+        order,
+        refund.ticket_numbers,
+        keep_off_sale=refund.keep_off_sale,
+        spare_admitted=not refund.include_admitted,
+    )
+    valid = {each.number for each in found if each.state == ticket_pb2.TICKET_STATE_ISSUED}
+    async with database.begin() as tx:
+        await _tickets_are_cancelled(tx, order, refund, valid.intersection(refund.ticket_numbers))
+
+
+async def _tickets_are_cancelled(
+    tx: Transaction, order: Order, refund: Refund, spared: Collection[int]
+) -> None:
+    """Record that tickets were cancelled, and free what is reserved for those that were not."""
+    await orders.get_order(tx, order.id, lock=True)
+    if refund.payment_id:
+        await store.get_left(tx, refund.payment_id)
+    current = await store.get_refund(tx, refund.id, lock=True)
+    if current is None or domain.next_step(current) is not Step.CANCEL_TICKETS:
+        return
+    assert current.key_number == 1, "its key need not change: Stripe was never asked"
+    shares = tickets_of(order.currency_code, order.lines)
+    used = [share for share in shares if share.number in spared]
+    rest = replace(domain.sparing(current, used), tickets_cancelled=True)
+    if refund.payment_id:
+        await store.reserve(tx, refund.payment_id, rest.amount_minor - current.amount_minor)
+    await store.tickets_are_cancelled(tx, rest)
+    if not rest.amount_minor and not rest.ticket_numbers:
+        await observing.refuse(tx, rest, domain.TicketAdmitted().reason)
 
 
 async def _finish(database: Database, refund: Refund) -> None:

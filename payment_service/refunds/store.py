@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -11,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Text,
+    and_,
     cast,
     exists,
     func,
@@ -25,8 +27,6 @@ from payment_service.disputes.domain import DisputeState
 from payment_service.refunds.domain import Refund, RefundOrigin, RefundState, Share
 from payment_service.tables import disputes, payments, refunds
 
-DUE = "refunds"  # the signal that a refund needs attention
-DUE_OF_OPERATIONS = "refunds of operations"  # the same, of one that is one of many
 LOOK_AFTER = timedelta(hours=1)  # until Stripe is asked what no webhook told
 
 # What the customer got from their bank, and what of a payment neither that nor a refund takes.
@@ -41,17 +41,35 @@ LOST = cast(
 LEFT = payments.c.amount_minor - payments.c.refunded_minor - LOST
 
 
+class Line(StrEnum):
+    """Where refunds wait for attention; the value is the signal that one more does.
+
+    Tickets must not be used while refunds wait for Stripe; and who gets their money back today must
+    not stand behind the thousands of a cancelled event, whose tickets no door accepts anyway.
+    """
+
+    TICKETS = "refunds with tickets to cancel"
+    MONEY = "refunds"
+    OPERATIONS = "refunds of operations"
+
+    @classmethod
+    def of(cls, refund: Refund) -> "Line":
+        if refund.operation_id:
+            return cls.OPERATIONS
+        return cls.MONEY if refund.tickets_cancelled else cls.TICKETS
+
+
 async def insert_refund(tx: Transaction, refund: Refund, *, is_due: bool = True) -> None:
     """A new refund, that its worker takes up once this transaction has committed."""
     await _insert(tx, [refund], func.now() if is_due else None)
     if is_due:
-        signal(tx, DUE_OF_OPERATIONS if refund.operation_id else DUE)
+        signal(tx, Line.of(refund))
 
 
 async def insert_refunds(tx: Transaction, made: Sequence[Refund]) -> None:
     """New refunds of an operation, that their worker takes up once this has committed."""
     await _insert(tx, made, func.now())
-    signal(tx, DUE_OF_OPERATIONS)
+    signal(tx, Line.OPERATIONS)
 
 
 async def _insert(tx: Transaction, made: Sequence[Refund], next_attempt_at: Any) -> None:
@@ -69,6 +87,7 @@ async def _insert(tx: Transaction, made: Sequence[Refund], next_attempt_at: Any)
             "ticket_numbers": list(refund.ticket_numbers),
             "keep_off_sale": refund.keep_off_sale,
             "tickets_cancelled": refund.tickets_cancelled,
+            "include_admitted": refund.include_admitted,
             "allocation": [list(share) for share in refund.allocation],
             "failure_reason": refund.failure_reason,
             "operation_id": refund.operation_id,
@@ -235,13 +254,11 @@ class Claim:
     until: datetime  # nobody else takes it up before; after a crash it comes up again then
 
 
-async def claim_due(
-    tx: Transaction, limit: int, lease: timedelta, *, of_operations: bool = False
-) -> list[Claim]:
-    """Refunds that need attention, longest waiting first: those of operations, or all others."""
+async def claim_due(tx: Transaction, line: Line, limit: int, lease: timedelta) -> list[Claim]:
+    """Refunds of a line that need attention, longest waiting first."""
     due = (
         select(refunds.c.id)
-        .where(refunds.c.next_attempt_at <= func.now(), _is_of_operation(of_operations))
+        .where(refunds.c.next_attempt_at <= func.now(), _is_in(line))
         .order_by(refunds.c.next_attempt_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -256,10 +273,10 @@ async def claim_due(
     return [Claim(*row) for row in await tx.execute(claimed)]
 
 
-async def next_due_in_s(tx: Transaction, *, of_operations: bool = False) -> float | None:
-    """Seconds until a refund needs attention, by the database's clock; None: none does."""
+async def next_due_in_s(tx: Transaction, line: Line) -> float | None:
+    """Seconds until one of a line needs attention, by the database's clock; None: none does."""
     query = select(func.extract("epoch", func.min(refunds.c.next_attempt_at) - func.now()))
-    seconds = (await tx.execute(query.where(_is_of_operation(of_operations)))).scalar_one()
+    seconds = (await tx.execute(query.where(_is_in(line)))).scalar_one()
     return None if seconds is None else float(seconds)
 
 
@@ -268,6 +285,7 @@ class Work:
     """A refund, what the provider calls its payment, and whether somebody else has the money."""
 
     refund: Refund
+    due_at: datetime | None
     payment_provider_id: str | None
     is_disputed: bool  # the bank keeps it while it decides
     lost_minor: int  # of the payment, to the customer's bank
@@ -290,14 +308,28 @@ async def get_work(database: Database, refund_id: str) -> Work:
     )
     (row,) = await database.execute(query)
     return Work(
-        _refund(row), row.payment_provider_id, row.is_disputed, row.lost_minor, row.is_overdrawn
+        _refund(row),
+        row.next_attempt_at,
+        row.payment_provider_id,
+        row.is_disputed,
+        row.lost_minor,
+        row.is_overdrawn,
     )
 
 
-async def tickets_are_cancelled(database: Database, refund_id: str) -> None:
-    """The money may follow."""
-    done = update(refunds).where(refunds.c.id == refund_id).values(tickets_cancelled=True)
-    await database.execute(done)
+async def tickets_are_cancelled(tx: Transaction, refund: Refund) -> None:
+    """Store what a locked refund is about once its tickets are cancelled; the money follows."""
+    await update_refund(
+        tx,
+        refund.id,
+        tickets_cancelled=refund.tickets_cancelled,
+        ticket_numbers=list(refund.ticket_numbers),
+        amount_minor=refund.amount_minor,
+        allocation=[list(share) for share in refund.allocation],
+        next_attempt_at=func.now(),
+        attempts=0,
+    )
+    signal(tx, Line.of(refund))
 
 
 async def postpone(database: Database, claim: Claim, delay: timedelta | None) -> None:
@@ -314,13 +346,15 @@ async def wake(tx: Transaction, payment_id: str) -> None:
     """Have the refunds of a payment taken up that wait for its dispute to end."""
     waiting = (refunds.c.payment_id == payment_id, refunds.c.state == RefundState.CREATED)
     await tx.execute(update(refunds).where(*waiting).values(next_attempt_at=func.now()))
-    signal(tx, DUE)
-    signal(tx, DUE_OF_OPERATIONS)
+    for line in Line:
+        signal(tx, line)
 
 
-def _is_of_operation(of_operations: bool) -> ColumnElement[bool]:
-    return (
-        refunds.c.operation_id.is_not(None) if of_operations else refunds.c.operation_id.is_(None)
+def _is_in(line: Line) -> ColumnElement[bool]:
+    if line is Line.OPERATIONS:
+        return refunds.c.operation_id.is_not(None)
+    return and_(
+        refunds.c.operation_id.is_(None), refunds.c.tickets_cancelled.is_(line is Line.MONEY)
     )
 
 
@@ -338,6 +372,7 @@ def _refund(row: Row[Any]) -> Refund:
         ticket_numbers=tuple(row.ticket_numbers),
         keep_off_sale=row.keep_off_sale,
         tickets_cancelled=row.tickets_cancelled,
+        include_admitted=row.include_admitted,
         reason=row.reason,
         failure_reason=row.failure_reason,
         operation_id=row.operation_id,

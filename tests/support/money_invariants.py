@@ -220,16 +220,31 @@ _PAYMENTS = """
             OR EXISTS (SELECT FROM disputes WHERE payment_id = payments.id) AS is_contested
     FROM payments JOIN orders ON orders.id = payments.order_id
 """
+# Of an order that was paid, all tickets are valid that no refund cancels, unless its bank took the
+# money back. Once it is cancelled these can only be such as were used before.
 _ORDERS = """
     SELECT orders.id AS order_id, orders.state, orders.total_minor, orders.payment_id,
-        (SELECT sum(quantity) FROM order_lines WHERE order_id = orders.id)
-        - (SELECT count(*) FROM refunds, unnest(ticket_numbers) WHERE order_id = orders.id)
-        AS tickets
+        CASE WHEN orders.paid_at IS NULL OR orders.cancel_reason = 'DISPUTE_LOST' OR EXISTS (
+            SELECT FROM disputes
+            WHERE disputes.payment_id = orders.payment_id AND disputes.state = 'LOST'
+        ) THEN 0 ELSE
+            (SELECT sum(quantity) FROM order_lines WHERE order_id = orders.id)
+            - (SELECT count(*) FROM refunds, unnest(ticket_numbers) WHERE order_id = orders.id)
+        END AS tickets,
+        ARRAY(SELECT number FROM refunds, unnest(ticket_numbers) AS number
+              WHERE order_id = orders.id AND NOT include_admitted) AS unused
     FROM orders
 """
 _TICKETS = """
-    SELECT order_id, count(*) AS issued FROM tickets WHERE state = 'ISSUED' GROUP BY order_id
+    SELECT order_id, count(*) FILTER (WHERE state = 'ISSUED') AS issued,
+        count(*) FILTER (WHERE state = 'ISSUED' AND admitted.ticket_id IS NULL) AS unused,
+        coalesce(array_agg(number) FILTER (
+            WHERE state = 'CANCELLED' AND admitted.ticket_id IS NOT NULL), '{}') AS used
+    FROM tickets
+    LEFT JOIN check_ins admitted ON admitted.ticket_id = tickets.id AND admitted.rejection IS NULL
+    GROUP BY order_id
 """
+_NO_TICKETS: Mapping[str, Any] = {"issued": 0, "unused": 0, "used": []}
 
 
 class _Charged(NamedTuple):
@@ -262,12 +277,22 @@ async def broken_money(database_url: str, stripe_url: str, secret_key: str) -> l
         if row["state"] == "PAID" and row["total_minor"] and row["payment_id"] not in seen
     ]
     (tickets,) = await ask(database_url, "ticket", _TICKETS)
-    issued = {row["order_id"]: row["issued"] for row in tickets}
+    of_orders = {row["order_id"]: row for row in tickets}
     for row in orders:
-        due = row["tickets"] if row["state"] == "PAID" else 0
-        is_open = row["state"] == "PENDING"  # it keeps tickets whose payment lapsed, for another
-        if not is_open and issued.get(row["order_id"], 0) != due:
-            broken.append(f"I2: {row['state']} order {row['order_id']} has the wrong tickets")
+        broken += _compare_tickets(row, of_orders.get(row["order_id"], _NO_TICKETS))
+    return broken
+
+
+def _compare_tickets(order: Mapping[str, Any], has: Mapping[str, Any]) -> list[str]:
+    """What is wrong with an order's tickets."""
+    if order["state"] == "PENDING":  # it keeps tickets whose payment lapsed, for another
+        return []
+    about, broken = f"{order['state']} order {order['order_id']}", []
+    is_wrong = has["issued"] != order["tickets"]
+    if is_wrong or (order["state"] != "PAID" and has["unused"]):
+        broken.append(f"I2: {about} has the wrong tickets")
+    if used := set(has["used"]).intersection(order["unused"]):
+        broken.append(f"I2: {about} got back what tickets {used} cost, which were used")
     return broken
 
 

@@ -440,6 +440,12 @@ def upgrade() -> None:
     op.add_column(
         "refunds",
         sa.Column(
+            "include_admitted", sa.Boolean(), server_default=sa.text("false"), nullable=False
+        ),
+    )
+    op.add_column(
+        "refunds",
+        sa.Column(
             "allocation",
             postgresql.JSONB(astext_type=sa.Text()),
             server_default="[]",
@@ -511,6 +517,7 @@ def downgrade() -> None:
     op.drop_column("refunds", "operation_id")
     op.drop_column("refunds", "failure_reason")
     op.drop_column("refunds", "allocation")
+    op.drop_column("refunds", "include_admitted")
     op.drop_column("refunds", "tickets_cancelled")
     op.drop_column("refunds", "keep_off_sale")
     op.drop_column("refunds", "ticket_numbers")

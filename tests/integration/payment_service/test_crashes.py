@@ -107,7 +107,7 @@ class Process:
     async def refund(self) -> None:
         means = self.means
         async with means.database.begin() as tx:
-            claims = await refund_store.claim_due(tx, 10, LEASE)
+            claims = await refund_store.claim_due(tx, refund_store.Line.MONEY, 10, LEASE)
         for claim in claims:
             await refunds.refund_claimed(means.database, means.provider, means.tickets, claim)
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from tessera.payment.v1 import order_pb2
 
 from tests.integration.payment_service.support import Shop, intent_id
 from tests.integration.payment_service.till import (
@@ -48,6 +49,43 @@ async def test_paid_order_without_its_tickets_is_seen(shop: Shop, price: str) ->
     await shop.installation.execute("ticket", spoil, id=order.id, state="CANCELLED")
     assert [order.id in found for found in await money(shop)] == [True]
     await shop.installation.execute("ticket", spoil, id=order.id, state="ISSUED")
+
+
+async def test_valid_ticket_of_a_cancelled_order_is_seen_unless_it_was_used(shop: Shop) -> None:
+    order = await paid(shop, quantity=1)
+    await refund(shop, order)
+    await through(shop, order, "SUCCEEDED")
+    change = "UPDATE tickets SET state = :state WHERE order_id = :id"
+    await shop.installation.execute("ticket", change, id=order.id, state="ISSUED")
+    without = "UPDATE refunds SET ticket_numbers = :numbers WHERE order_id = :id"
+    for numbers in ([1], []):
+        await shop.installation.execute("payment", without, id=order.id, numbers=numbers)
+        assert [order.id in found for found in await money(shop)] == [True]
+    await enter(shop, order)
+    assert await money(shop) == []
+    await shop.installation.execute("ticket", change, id=order.id, state="CANCELLED")
+    await shop.installation.execute("ticket", "DELETE FROM check_ins WHERE id = :id", id=order.id)
+    await shop.installation.execute("payment", without, id=order.id, numbers=[1])
+
+
+async def test_used_ticket_that_was_paid_back_unasked_is_seen(shop: Shop) -> None:
+    order = await paid(shop, quantity=1)
+    await refund(shop, order)
+    await through(shop, order, "SUCCEEDED")
+    await enter(shop, order)
+    assert ["which were used" in found for found in await money(shop)] == [True]
+    asked = "UPDATE refunds SET include_admitted = true WHERE order_id = :id"
+    await shop.installation.execute("payment", asked, id=order.id)
+    assert await money(shop) == []
+
+
+async def enter(shop: Shop, order: order_pb2.Order) -> None:
+    """Note that somebody got in, whatever the door would have said."""
+    admit = """
+        INSERT INTO check_ins (id, ticket_id, event_id, user_id)
+        SELECT order_id, id, event_id, '' FROM tickets WHERE order_id = :id
+    """
+    await shop.installation.execute("ticket", admit, id=order.id)
 
 
 async def test_paid_order_without_a_payment_is_seen(shop: Shop) -> None:

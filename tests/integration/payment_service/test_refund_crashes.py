@@ -4,13 +4,15 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import text
 from tessera.payment.v1 import order_pb2, refund_service_pb2
+from tessera.ticket.v1 import ticket_service_pb2
 
 from deploy.local.postgres import EmbeddedPostgres
 from kit import auth
@@ -18,11 +20,13 @@ from kit.auth import Caller
 from kit.database import Database, service_url
 from kit.idempotency import Answered, Once
 from kit.money import Money
+from payment_service.orders.domain import Order
 from payment_service.payments.provider import PaymentProvider
 from payment_service.payments.stripe_api import StripeProvider
 from payment_service.refunds import operations, store
 from payment_service.refunds.operations import Wish
 from payment_service.refunds.rpc import refund_proto
+from payment_service.refunds.store import Line
 from payment_service.tickets_client import TicketsClient
 from tests.integration.payment_service.dying import Fate, Killed, MortalDatabase, mortal
 from tests.integration.payment_service.installation import installed
@@ -30,7 +34,7 @@ from tests.integration.payment_service.support import Shop, open_shop
 from tests.integration.payment_service.till import at_stripe, booked, books, paid, valid
 from tests.support.invariants import assert_invariants, broken_money
 
-MAX_STEPS = 16
+MAX_STEPS = 20
 LEASE = timedelta(seconds=60)
 
 
@@ -61,9 +65,11 @@ class Process:
         )
         async with self.database.begin() as tx:
             await tx.execute(left, {"id": order.id})
-            claims = await store.claim_due(tx, 10, LEASE)
-        for claim in claims:
-            await operations.refund_claimed(self.database, self.provider, self.tickets, claim)
+        for line in Line:  # the tickets first
+            async with self.database.begin() as tx:
+                claims = await store.claim_due(tx, line, 10, LEASE)
+            for claim in claims:
+                await operations.refund_claimed(self.database, self.provider, self.tickets, claim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,9 @@ class Stage:
     shop: Shop
     process: Process
 
-    def mortal(self, fate: Fate) -> Process:
+    def mortal(self, process: Process, fate: Fate) -> Process:
+        """The same process, which may die."""
         url = service_url(self.shop.installation.database_url, "payment")
-        process = self.process
         return Process(
             MortalDatabase(url, fate), mortal(process.provider, fate), mortal(process.tickets, fate)
         )
@@ -126,10 +132,54 @@ async def test_process_may_die_at_any_step_of_a_refund(
     stage: Stage, price: str, method: str, minor: int | None, state: str
 ) -> None:
     """Each process dies one step later than the one before, until one lives to the end."""
+    orders = await sold(stage, price, method)
+    async for order, when in dying_at_each_step(stage, stage.process, orders, minor):
+        await check(stage.shop, order, minor, state, when)
+    await check_invariants(stage.shop)
+
+
+async def test_process_may_die_at_any_step_of_a_refund_as_a_ticket_is_used(stage: Stage) -> None:
+    """Somebody enters after the refund was decided: the next process finds that, too."""
     shop, process = stage.shop, stage.process
-    for steps, order in enumerate(await sold(stage, price, method), start=1):
+    late = cast(TicketsClient, LateScan(shop, process.tickets))
+    orders = await sold(stage, "50.00", "pm_card_visa")
+    async for order, when in dying_at_each_step(
+        stage, replace(process, tickets=late), orders, None
+    ):
+        query = "SELECT state, amount_minor, ticket_numbers FROM refunds WHERE order_id = :id"
+        rows = await shop.installation.execute("payment", query, id=order.id)
+        assert [tuple(row) for row in rows] == [("SUCCEEDED", 5_000, [2])], when
+        assert [each.amount for each in await at_stripe(shop, order)] == [5_000], when
+        assert await valid(shop, order) == [1], when
+        assert await books(shop, order) == {"PROVIDER": 5_000, "TICKET_REVENUE": -5_000}, when
+    await check_invariants(shop)
+
+
+class LateScan:
+    """A ticket_service at whose door somebody shows a first ticket just before it is cancelled."""
+
+    def __init__(self, shop: Shop, tickets: TicketsClient) -> None:
+        self._shop = shop
+        self._tickets = tickets
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tickets, name)
+
+    async def cancel(self, order: Order, *args: Any, **kwargs: Any) -> Any:
+        first, _ = await self._tickets.tickets(order.id)
+        scan = ticket_service_pb2.CreateCheckInRequest(ticket_code=first.code)
+        organizer = self._shop.installation.issuer.metadata(order.organizer_id)
+        await self._shop.tickets.tickets.CreateCheckIn(scan, metadata=organizer)
+        return await self._tickets.cancel(order, *args, **kwargs)
+
+
+async def dying_at_each_step(
+    stage: Stage, process: Process, orders: list[order_pb2.Order], minor: int | None
+) -> AsyncIterator[tuple[order_pb2.Order, str]]:
+    """Refund each order in a process that dies a step later, and in the next one to the end."""
+    for steps, order in enumerate(orders, start=1):
         fate = Fate(steps)
-        dying = stage.mortal(fate)
+        dying = stage.mortal(process, fate)
         try:
             await dying.ask(order, minor)
             await dying.work(order)
@@ -137,11 +187,13 @@ async def test_process_may_die_at_any_step_of_a_refund(
             await process.ask(order, minor)
         await process.work(order)
         await dying.database.close()
-        await check(shop, order, minor, state, f"died at step {steps}")
+        yield order, f"died at step {steps}"
         if not fate.is_fulfilled:
-            break
-    else:
-        raise AssertionError("a refund never ended")
+            return
+    raise AssertionError("a refund never ended")
+
+
+async def check_invariants(shop: Shop) -> None:
     url, sandbox = shop.installation.database_url, shop.sandbox
     await assert_invariants(url)
     assert await broken_money(url, sandbox.url, sandbox.keys.secret_key) == []

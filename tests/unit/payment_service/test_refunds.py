@@ -1,11 +1,12 @@
 """What refunds give back, of which accounts, and how they move on."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kit.money import InvalidAmount
@@ -295,6 +296,102 @@ def ask(order: Order, refunds: list[Refund], kind: str, number: int) -> Plan:
     return take(
         order, *chosen, minor=number if kind == "tickets for less" else None, after=tuple(refunds)
     )
+
+
+# What goes back without the tickets that were used
+
+
+def spare(of: Order, whole: Refund, *numbers: int) -> Refund:
+    shares = [share for share in tickets_of(of.currency_code, of.lines) if share.number in numbers]
+    return domain.sparing(whole, shares)
+
+
+def test_all_but_what_was_used_goes_back() -> None:
+    order = sold()
+    rest = spare(order, made(domain.plan_all("EUR", stand(order), {1, 2, 3, 4})), 2)
+    assert rest.amount_minor == order.total_minor - 3_000
+    assert rest.ticket_numbers == (1, 3, 4)
+    assert {key: minor for key, minor in stand(order, rest).items() if minor} == {
+        ("TICKET_REVENUE", "tt_0"): -2_521,
+        ("TAX", "tt_0"): -479,
+    }
+    used = made(take(order, 2, after=(rest,)))
+    assert left(order, rest, used) == 0
+
+
+def test_nothing_used_leaves_a_refund_as_it_is() -> None:
+    order = sold()
+    whole = made(domain.plan_all("EUR", stand(order), {1, 2, 3, 4}, fee_minor=1_000))
+    assert spare(order, whole) == whole
+
+
+@pytest.mark.parametrize(("fee", "goes_back", "kept"), [(1_000, 2_300, 1_000), (9_000, 0, 3_300)])
+def test_fee_is_kept_as_far_as_there_is_something_to_keep_it_of(
+    fee: int, goes_back: int, kept: int
+) -> None:
+    order = sold(prices=(3_000,))
+    plan = domain.plan_all("EUR", stand(order), {1, 2}, fee_minor=fee)
+    rest = spare(order, made(plan), 1)
+    assert rest.amount_minor == goes_back
+    assert stand(order, rest)["CANCELLATION_FEES", ""] == -min(kept, order.total_minor)
+
+
+def test_goodwill_that_was_more_than_what_is_left_stays_shown() -> None:
+    order = sold(fee=0, prices=(3_000,))
+    shown = made(domain.plan_amount("EUR", stand(order), 5_000))
+    rest = spare(order, made(domain.plan_all("EUR", stand(order, shown), {1, 2})), 1)
+    assert rest.amount_minor == 0
+    assert stand(order, shown, rest)["GOODWILL", ""] == 2_000
+    assert left(order, shown, rest) == 1_000
+
+
+def test_refund_of_nothing_but_used_tickets_is_about_nothing() -> None:
+    order = sold()
+    for minor in (None, 2_000, 0):
+        rest = spare(order, made(take(order, 1, 2, minor=minor)), 1, 2)
+        assert (rest.amount_minor, rest.allocation, rest.ticket_numbers) == (0, (), ())
+
+
+@given(
+    st.sampled_from(["EUR", "JPY", "KWD", "MGA"]),
+    st.lists(st.integers(0, 9_999), min_size=1, max_size=3),
+    st.integers(0, 500),
+    st.lists(wishes(), max_size=4),
+    st.integers(0, 20_000),
+    st.sets(st.integers(1, 6)),
+    st.booleans(),
+)
+def test_whatever_was_used_the_rest_adds_up_and_nothing_is_taken_that_is_not_there(
+    currency: str,
+    prices: list[int],
+    fee: int,
+    asked: list[tuple[str, int]],
+    kept: int,
+    used: set[int],
+    keep_booking_fee: bool,
+) -> None:
+    order = sold(currency=currency, fee=fee, prices=tuple(prices))
+    before: list[Refund] = []
+    for kind, number in asked:
+        with suppress(NothingToRefund, RefundTooLarge, InvalidAmount, TicketNotValid):
+            before.append(made(ask(order, before, kind, number)))
+    count = sum(line.quantity for line in order.lines)
+    valid = set(range(1, count + 1)) - domain.cancelled_numbers(before)
+    assume(valid)
+    plan = domain.plan_all(
+        currency, stand(order, *before), valid, keep_booking_fee=keep_booking_fee, fee_minor=kept
+    )
+    whole = replace(made(plan), currency_code=currency)
+    rest = spare(order, whole, *used & valid)
+    assert 0 <= rest.amount_minor == domain.total(rest.allocation) <= whole.amount_minor
+    assert domain.payable(currency, rest.amount_minor) == rest.amount_minor
+    assert set(rest.ticket_numbers) == valid - used
+    assert all(
+        minor <= 0
+        for (account, _), minor in stand(order, *before, rest).items()
+        if account != "GOODWILL"
+    )
+    assert spare(order, rest) == rest
 
 
 # How refunds move on
