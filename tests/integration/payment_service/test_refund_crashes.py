@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,13 +18,16 @@ from deploy.local.postgres import EmbeddedPostgres
 from kit import auth
 from kit.auth import Caller
 from kit.database import Database, service_url
+from kit.errors import Unavailable
 from kit.idempotency import Answered, Once
 from kit.money import Money
 from payment_service.orders.domain import Order
+from payment_service.payments.domain import PaymentProviderUnavailable
 from payment_service.payments.provider import PaymentProvider
 from payment_service.payments.stripe_api import StripeProvider
 from payment_service.refunds import operations, store
-from payment_service.refunds.operations import Wish
+from payment_service.refunds.domain import Refund
+from payment_service.refunds.operations import Refunder, Wish
 from payment_service.refunds.rpc import refund_proto
 from payment_service.refunds.store import Line
 from payment_service.tickets_client import TicketsClient
@@ -32,6 +35,7 @@ from tests.integration.payment_service.dying import Fate, Killed, MortalDatabase
 from tests.integration.payment_service.installation import installed
 from tests.integration.payment_service.support import Shop, open_shop
 from tests.integration.payment_service.till import at_stripe, booked, books, paid, valid
+from tests.integration.ticket_service.support import eventually
 from tests.support.invariants import assert_invariants, broken_money
 
 MAX_STEPS = 20
@@ -228,3 +232,73 @@ async def test_processes_that_refund_the_same_at_once_do_it_once(stage: Stage) -
     await asyncio.gather(*(process.work(order) for _ in range(5)))
     await process.work(order)
     await check(shop, order, None, "SUCCEEDED", "at once")
+
+
+class StuckStripe:
+    """A Stripe that answers nobody until it gives up."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.gives_up = asyncio.Event()
+
+    async def refund(self, _refund: Refund, _payment_provider_id: str) -> None:
+        self.waiting += 1
+        await self.gives_up.wait()
+        raise PaymentProviderUnavailable
+
+
+class LostTickets:
+    """A ticket_service that can be asked for tickets, and not to cancel them."""
+
+    def __init__(self, tickets: TicketsClient) -> None:
+        self.tickets = tickets.tickets
+
+    async def cancel(self, *_args: Any, **_kwargs: Any) -> None:
+        raise Unavailable
+
+
+async def test_tickets_that_a_request_could_not_cancel_do_not_wait_for_stripe(stage: Stage) -> None:
+    shop, process, stripe = stage.shop, stage.process, StuckStripe()
+    order, *others = await sold(stage, "50.00", "pm_card_visa")
+    async with refunding(replace(process, provider=cast(PaymentProvider, stripe))):
+        for other in others[: operations.AT_ONCE]:
+            await process.ask(other, 1_000)
+
+        async def is_stuck() -> bool:
+            return stripe.waiting == operations.AT_ONCE
+
+        await eventually(is_stuck)
+        lost = cast(TicketsClient, LostTickets(process.tickets))
+        await replace(process, tickets=lost).ask(order, None)
+
+        async def is_cancelled() -> bool:
+            return await valid(shop, order) == []
+
+        await eventually(is_cancelled)
+        assert stripe.waiting == operations.AT_ONCE
+        stripe.gives_up.set()
+    for each in (order, *others[: operations.AT_ONCE]):
+        await process.work(each)
+    await check(shop, order, None, "SUCCEEDED", "once Stripe answered")
+
+
+@asynccontextmanager
+async def refunding(process: Process) -> AsyncIterator[None]:
+    """A process works at all that is due."""
+    refunders = [
+        Refunder(process.database, process.provider, process.tickets, line) for line in Line
+    ]
+
+    async def work(refunder: Refunder) -> None:
+        while True:
+            await refunder.refund_due()
+
+    working = [asyncio.create_task(work(refunder)) for refunder in refunders]
+    try:
+        yield
+    finally:
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        for refunder in refunders:
+            await refunder.stop()

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from tessera.payment.v1 import messages_pb2, order_pb2, refund_pb2
 from tessera.ticket.v1 import ticket_service_pb2
 
+from payment_service.refunds.operations import AT_ONCE
 from tests.integration.payment_service.support import Shop, at_once, opened_by, state_of
 from tests.integration.payment_service.test_cancellations import in_line, policy
 from tests.integration.payment_service.test_insights_money import Box, check
@@ -23,9 +24,7 @@ from tests.integration.payment_service.till import (
     through,
     valid,
 )
-from tests.integration.ticket_service.support import eventually, money, refused
-
-SLOTS = 8  # how many refunds wait for Stripe at once
+from tests.integration.ticket_service.support import money, refused
 
 
 async def door(shop: Shop, order: order_pb2.Order, number: int = 1) -> str:
@@ -59,8 +58,8 @@ async def under_way(
 async def keep_stripe_busy(shop: Shop) -> None:
     """Have as many refunds wait for Stripe as may, until the faults are cleared."""
     order = await paid(shop, quantity=1)
-    await shop.spoil("/v1/refunds", method="POST", action="delay", seconds=25, times=SLOTS)
-    for _ in range(SLOTS):
+    await shop.spoil("/v1/refunds", method="POST", action="delay", seconds=25, times=AT_ONCE)
+    for _ in range(AT_ONCE):
         await refund(shop, order, amount=money("1.00"))
     await held_back(shop)
 
@@ -79,22 +78,6 @@ async def test_nobody_enters_with_what_is_cancelled_however_slow_stripe_is(shop:
     await shop.sandbox.clear_faults()
     await through(shop, order, "SUCCEEDED")
     await through(shop, other, "SUCCEEDED")
-
-
-async def test_tickets_that_a_request_could_not_cancel_do_not_wait_for_stripe(shop: Shop) -> None:
-    order = await paid(shop, quantity=1, cancellation_policy=policy())
-    await keep_stripe_busy(shop)
-    async with under_way(shop, order, shop.cancel(order)):
-        await shop.installation.stop("ticket_service")
-    await shop.installation.start("ticket_service")
-
-    async def is_cancelled() -> bool:
-        return await valid(shop, order) == []
-
-    await eventually(is_cancelled)
-    assert await at_stripe(shop, order) == []
-    await shop.sandbox.clear_faults()
-    await through(shop, order, "SUCCEEDED")
 
 
 # Used between the look at the tickets and their end.
