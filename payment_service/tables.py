@@ -340,6 +340,8 @@ reconciliations = Table(
     _moment("finished_at"),
     # Who works on it, until when: then it is taken to have died.
     _moment("claimed_until"),
+    # The end of its period, if all of it was compared, and what was compared before reaches it.
+    _moment("compared_until"),
     CheckConstraint("state IN ('RUNNING', 'FINISHED')", name="state"),
     CheckConstraint("(state = 'RUNNING') = (finished_at IS NULL)", name="finished"),
     Index(

@@ -137,16 +137,18 @@ def check_period(start: datetime, end: datetime, now: datetime) -> None:
 
 
 def nightly_period(now: datetime, compared_until: datetime | None) -> tuple[datetime, datetime]:
-    """The period that is compared in the night before `now`; its end names the night.
+    """The period that is compared in the night before `now`; its end names the night and its part.
 
-    Usually that of the last days; after a long pause also what nobody has compared since.
+    Usually that of the last days; after a pause also what nobody has compared since. What is longer
+    than a period may be is compared in parts, the oldest first: each goes on from the one before.
     """
     end = datetime.combine(now.astimezone(UTC).date(), NIGHTLY_AT)
     if end > now:
         end -= timedelta(days=1)
     usual = end - USUAL_PERIOD
     start = usual if compared_until is None else min(usual, compared_until)
-    return max(start, end - LONGEST_PERIOD), end
+    parts_to_come = -((start - end) // LONGEST_PERIOD) - 1
+    return start, end - parts_to_come * LONGEST_PERIOD
 
 
 def compare_payment(listed: ListedPayment, known: Payment | None) -> FindingKind | None:

@@ -14,7 +14,7 @@ from payment_service.payments.pacer import Lane, in_lane
 from payment_service.payments.provider import PaymentProvider
 from payment_service.reconciliation import domain, store
 from payment_service.reconciliation.books import compare_books
-from payment_service.reconciliation.domain import Finding, FindingKind, Reconciliation
+from payment_service.reconciliation.domain import Finding, Reconciliation
 from payment_service.reconciliation.listings import (
     compare_disputes,
     compare_payments,
@@ -126,12 +126,11 @@ class Reconciler:
 
 async def _compare(work: Work) -> None:
     if now() - work.run.created_at > domain.LONGEST_RUN:
-        detail = "It took too long, or failed again and again; choose a shorter period."
-        await work.report(Finding(FindingKind.INCOMPLETE, work.run.id, detail))
-    else:
-        await compare_books(work)
-        await compare_payments(work)
-        await compare_refunds(work)
-        await compare_disputes(work)
-        await compare_movements(work)
+        await work.abandon()
+        return
+    await compare_books(work)
+    await compare_payments(work)
+    await compare_refunds(work)
+    await compare_disputes(work)
+    await compare_movements(work)
     await work.finish()

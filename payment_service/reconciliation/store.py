@@ -12,6 +12,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     cast,
     delete,
     func,
@@ -78,12 +79,15 @@ async def is_known(tx: Transaction, period_end: datetime) -> bool:
 
 
 async def compared_until(tx: Transaction) -> datetime | None:
-    """The end of the latest period that was compared; None: there was none."""
-    query = select(func.max(_columns.period_end)).where(
-        _columns.state == ReconciliationState.FINISHED
-    )
-    found: datetime | None = (await tx.execute(query)).scalar_one()
+    """Up to when everything was compared, without a gap; None: nothing was to be compared yet."""
+    found: datetime | None = (await tx.execute(_compared_until())).scalar_one()
     return found
+
+
+def _compared_until() -> Select[Any]:
+    """Until something was compared to its end, this is where the first one was to begin."""
+    runs = reconciliations.alias().c
+    return select(func.coalesce(func.max(runs.compared_until), func.min(runs.period_start)))
 
 
 async def get(tx: Transaction, key: str) -> Reconciliation | None:
@@ -161,11 +165,14 @@ async def release(tx: Transaction, claim: Claim) -> None:
     await tx.execute(update(reconciliations).where(*mine).values(claimed_until=None))
 
 
-async def finish(tx: Transaction, claim: Claim) -> None:
-    """All was compared."""
+async def finish(tx: Transaction, claim: Claim, *, is_complete: bool) -> None:
+    """It is over: all was compared, or it was given up."""
     mine = (_columns.id == claim.run.id, _columns.claimed_until == claim.until)
     over = {"state": ReconciliationState.FINISHED, "finished_at": func.now()}
-    await tx.execute(update(reconciliations).where(*mine).values(**over, claimed_until=None))
+    adjoins = _columns.period_start <= _compared_until().scalar_subquery()
+    until = case((adjoins, _columns.period_end)) if is_complete else None
+    ended = update(reconciliations).where(*mine).values(**over, compared_until=until)
+    await tx.execute(ended.values(claimed_until=None))
 
 
 async def add_finding(tx: Transaction, key: str, finding: Finding) -> None:

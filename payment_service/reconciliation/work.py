@@ -94,7 +94,14 @@ class Work:
         async with self.database.begin() as tx:
             for finding in self.totals.findings():
                 await self.add(tx, finding)
-            await store.finish(tx, self._claim)
+            await store.finish(tx, self._claim, is_complete=True)
+
+    async def abandon(self) -> None:
+        """Say that it was not, and that nobody tries it any more."""
+        detail = "It took too long, or failed again and again; choose shorter periods."
+        async with self.database.begin() as tx:
+            await self.add(tx, Finding(FindingKind.INCOMPLETE, self.run.id, detail))
+            await store.finish(tx, self._claim, is_complete=False)
 
     async def give_up(self) -> None:
         """Let somebody else go on at once."""

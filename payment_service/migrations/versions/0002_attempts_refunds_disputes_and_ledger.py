@@ -181,6 +181,7 @@ def upgrade() -> None:
         ),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("claimed_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("compared_until", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "(state = 'RUNNING') = (finished_at IS NULL)", name=op.f("ck_reconciliations_finished")
         ),

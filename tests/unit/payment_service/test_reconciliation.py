@@ -214,7 +214,20 @@ def test_after_a_long_pause_a_night_compares_what_nobody_has() -> None:
     morning = datetime(2026, 5, 1, 3, tzinfo=UTC)
     assert nightly_period(NOON, morning - 10 * DAY) == (morning - 10 * DAY, morning)
     assert nightly_period(NOON, morning - HOUR) == (morning - 3 * DAY, morning)
-    assert nightly_period(NOON, morning - 900 * DAY) == (morning - 92 * DAY, morning)
+    assert nightly_period(NOON, morning - 92 * DAY) == (morning - 92 * DAY, morning)
+
+
+def test_what_is_too_long_for_one_period_is_compared_in_parts() -> None:
+    morning = datetime(2026, 5, 1, 3, tzinfo=UTC)
+    compared_until, parts = morning - 200 * DAY, []
+    while compared_until < morning:
+        parts.append(nightly_period(NOON, compared_until))
+        compared_until = parts[-1][1]
+    assert parts == [
+        (morning - 200 * DAY, morning - 184 * DAY),
+        (morning - 184 * DAY, morning - 92 * DAY),
+        (morning - 92 * DAY, morning),
+    ]
 
 
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
