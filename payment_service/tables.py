@@ -189,6 +189,9 @@ refunds = Table(
         "origin IN ('ADMIN', 'CUSTOMER', 'EVENT_CANCELLED', 'AUTOMATIC', 'PROVIDER')",
         name="origin",
     ),
+    Index("ix_refunds_event_id", "event_id", "id"),
+    # Few, and what is asked for most often.
+    Index("ix_refunds_failed", "id", postgresql_where=text("state = 'FAILED'")),
     Index("ix_refunds_next_attempt_at", "next_attempt_at"),
 )
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from tessera.ticket.v1 import ticket_pb2
 
-from kit import delivery, telemetry
+from kit import delivery, paging, telemetry
 from kit.auth import Caller
 from kit.database import Database, DatabaseUnavailable, Transaction
 from kit.errors import TesseraError
@@ -121,6 +121,35 @@ async def list_refunds(database: Database, caller: Caller, order_id: str) -> Seq
     async with database.begin() as tx:
         await _visible(tx, caller, order_id)
         return await store.list_refunds(tx, order_id)
+
+
+async def list_organizer_refunds(
+    database: Database,
+    organizer_id: str,
+    *,
+    event_id: str,
+    order_id: str,
+    state: str,
+    page_size: int,
+    page_token: str,
+) -> tuple[Sequence[Refund], str]:
+    """A page of an organizer's refunds, newest first, and the next page's token.
+
+    An empty organizer is the superadmin's: everybody's.
+    """
+    size = paging.page_size(page_size)
+    question = f"{organizer_id}|{event_id}|{order_id}|{state}"
+    async with database.begin() as tx:
+        found = await store.list_organizer_refunds(
+            tx,
+            organizer_id=organizer_id,
+            event_id=event_id,
+            order_id=order_id,
+            state=state,
+            before=paging.decode(page_token, question, 1),
+            limit=size + 1,
+        )
+    return paging.cut(found, size, question, lambda refund: (refund.id,))
 
 
 def choose(

@@ -59,6 +59,23 @@ class Refunds(refund_service_pb2_grpc.RefundServiceServicer):
             refunds=[refund_proto(refund) for refund in found]
         )
 
+    async def ListOrganizerRefunds(
+        self, request: refund_service_pb2.ListOrganizerRefundsRequest, _context: Context
+    ) -> refund_service_pb2.ListOrganizerRefundsResponse:
+        state = refund_pb2.RefundState.Name(request.state).removeprefix("REFUND_STATE_")
+        found, token = await operations.list_organizer_refunds(
+            self._database,
+            auth.current().organizer_id,
+            event_id=request.event_id,
+            order_id=request.order_id,
+            state=state if request.state else "",
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return refund_service_pb2.ListOrganizerRefundsResponse(
+            refunds=[refund_proto(refund) for refund in found], next_page_token=token
+        )
+
 
 def refund_proto(refund: Refund) -> refund_pb2.Refund:
     """A refund as the contract shows it."""

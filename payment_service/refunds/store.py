@@ -25,7 +25,7 @@ from sqlalchemy import (
 from kit.database import Database, Transaction, signal
 from payment_service.disputes.domain import DisputeState
 from payment_service.refunds.domain import Refund, RefundOrigin, RefundState, Share
-from payment_service.tables import disputes, payments, refunds
+from payment_service.tables import disputes, orders, payments, refunds
 
 LOOK_AFTER = timedelta(hours=1)  # until Stripe is asked what no webhook told
 
@@ -214,6 +214,30 @@ async def list_refunds_of(tx: Transaction, order_ids: Sequence[str]) -> dict[str
     for row in await tx.execute(query):
         found.setdefault(row.order_id, []).append(_refund(row))
     return found
+
+
+async def list_organizer_refunds(
+    tx: Transaction,
+    *,
+    organizer_id: str,
+    event_id: str,
+    order_id: str,
+    state: str,
+    before: Sequence[str] | None,
+    limit: int,
+) -> list[Refund]:
+    """Refunds that the filters admit, newest first; empty filters admit all."""
+    query = select(refunds).order_by(refunds.c.id.desc()).limit(limit)
+    if organizer_id:
+        query = query.join(orders, orders.c.id == refunds.c.order_id).where(
+            orders.c.organizer_id == organizer_id
+        )
+    for name, value in {"event_id": event_id, "order_id": order_id, "state": state}.items():
+        if value:
+            query = query.where(refunds.c[name] == value)
+    if before:
+        query = query.where(refunds.c.id < before[0])
+    return [_refund(row) for row in await tx.execute(query)]
 
 
 async def advance(tx: Transaction, refund: Refund, look_after: timedelta | None) -> None:

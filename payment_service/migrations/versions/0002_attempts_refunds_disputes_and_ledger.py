@@ -481,6 +481,14 @@ def upgrade() -> None:
         " WHERE payments.order_id = orders.id AND orders.state = 'PAID'"
     )
     op.execute("UPDATE order_lines SET amount_minor = quantity * unit_price_minor")
+    op.create_index("ix_refunds_event_id", "refunds", ["event_id", "id"], unique=False)
+    op.create_index(
+        "ix_refunds_failed",
+        "refunds",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'FAILED'"),
+    )
     op.create_index("ix_refunds_next_attempt_at", "refunds", ["next_attempt_at"], unique=False)
     op.create_index(op.f("ix_refunds_operation_id"), "refunds", ["operation_id"], unique=False)
     op.create_index(op.f("ix_refunds_order_id"), "refunds", ["order_id"], unique=False)
@@ -506,6 +514,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_refunds_order_id"), table_name="refunds")
     op.drop_index(op.f("ix_refunds_operation_id"), table_name="refunds")
     op.drop_index("ix_refunds_next_attempt_at", table_name="refunds")
+    op.drop_index(
+        "ix_refunds_failed",
+        table_name="refunds",
+        postgresql_where=sa.text("state = 'FAILED'"),
+    )
+    op.drop_index("ix_refunds_event_id", table_name="refunds")
     op.create_unique_constraint(
         op.f("uq_refunds_payment_id"),
         "refunds",

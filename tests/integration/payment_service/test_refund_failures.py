@@ -26,6 +26,7 @@ from tests.integration.payment_service.till import (
     in_dashboard,
     paid,
     refund,
+    refunds_of_organizer,
     through,
     valid,
 )
@@ -152,6 +153,8 @@ async def test_refund_that_the_bank_sends_back_can_be_made_again(shop: Shop) -> 
     await settle(shop, made)
     (failed,) = await through(shop, order, "FAILED")
     assert failed.failure_reason == "unknown"
+    found = await refunds_of_organizer(shop, state=refund_pb2.REFUND_STATE_FAILED)
+    assert [each.id for each in found.refunds] == [failed.id]
     assert (await books(shop, order))["PROVIDER"] == 15_000
     assert await booked(shop, order) == ["CHARGE", "REFUND", "REFUND_FAILED"]
     assert state_of(await shop.get(order)) == "CANCELLED"

@@ -16,6 +16,7 @@ from tests.integration.payment_service.till import (
     paid,
     refund,
     refunds,
+    refunds_of_organizer,
     through,
     valid,
 )
@@ -255,6 +256,29 @@ async def test_customer_sees_the_refunds_of_their_own_order_only(shop: Shop) -> 
 
 
 # At once
+
+
+async def test_admins_see_the_refunds_of_all_orders_of_their_own_organizer(shop: Shop) -> None:
+    orders = [await paid(shop) for _ in range(3)]
+    for order in orders:
+        await refund(shop, order, amount=money("1.00"))
+        await through(shop, order, "SUCCEEDED")
+    latest_first = [order.id for order in orders[::-1]]
+    assert [each.order_id for each in (await refunds_of_organizer(shop)).refunds] == latest_first
+    first = await refunds_of_organizer(shop, page_size=2)
+    rest = await refunds_of_organizer(shop, page_size=2, page_token=first.next_page_token)
+    assert [each.order_id for each in (*first.refunds, *rest.refunds)] == latest_first
+    assert not rest.next_page_token
+    of_event = await refunds_of_organizer(shop, event_id=orders[1].event_id)
+    of_order = await refunds_of_organizer(shop, order_id=orders[1].id)
+    assert list(of_event.refunds) == list(of_order.refunds) == await refunds(shop, orders[1])
+    stranger = Shop(shop.installation, shop.announced, shop.webhooks_url)
+    assert not (await refunds_of_organizer(shop, by=stranger.admin)).refunds
+    root = shop.installation.issuer.metadata("", "SUPERADMIN")
+    everybodys = await refunds_of_organizer(shop, by=root, event_id=orders[0].event_id)
+    assert [each.order_id for each in everybodys.refunds] == [orders[0].id]
+    with refused("TOKEN_MISSING"):
+        await refunds_of_organizer(shop, by=opened_by(orders[0]))
 
 
 async def test_same_key_gives_back_once(shop: Shop) -> None:

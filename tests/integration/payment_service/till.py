@@ -51,6 +51,14 @@ async def refunds(
     return list(found.refunds)
 
 
+async def refunds_of_organizer(
+    shop: Shop, by: Metadata | None = None, **filters: Any
+) -> refund_service_pb2.ListOrganizerRefundsResponse:
+    """A page of the refunds of all orders, latest first."""
+    request = refund_service_pb2.ListOrganizerRefundsRequest(**filters)
+    return await shop.payments.refunds.ListOrganizerRefunds(request, metadata=by or shop.admin)
+
+
 async def through(shop: Shop, order: order_pb2.Order, *states: str) -> list[refund_pb2.Refund]:
     """The order's refunds, once they are in these states, oldest first."""
     found: list[refund_pb2.Refund] = []
