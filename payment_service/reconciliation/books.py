@@ -1,16 +1,18 @@
-"""What is ours alone: whether the ledger has every payment and refund, and an order its payment."""
+"""What is ours alone: is every payment and refund booked, every order paid, is a customer owed?"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from kit.database import Transaction
+from kit.money import Money
+from payment_service.disputes import store as disputes
 from payment_service.ledger import postings
 from payment_service.ledger import store as ledger
 from payment_service.orders import store as orders
 from payment_service.orders.domain import Order
 from payment_service.payments import store as payments
 from payment_service.payments.domain import PaymentState
-from payment_service.reconciliation import store
+from payment_service.reconciliation import domain, store
 from payment_service.reconciliation.domain import Finding, FindingKind
 from payment_service.reconciliation.work import Work
 from payment_service.refunds import domain as refund_domain
@@ -25,6 +27,14 @@ async def compare_books(work: Work) -> None:
     await _each(work, store.unbooked_payments, _book_charge)
     await _each(work, store.unbooked_refunds, _book_refund)
     await _each(work, store.paid_for_nothing, _report_order)
+
+
+async def compare_debts(work: Work) -> None:
+    """Report what is owed to customers. It is not tried again: what failed may need another way.
+
+    https://docs.stripe.com/refunds#failed-refunds
+    """
+    await _each(work, store.maybe_owed, _report_debt)
 
 
 async def _each(work: Work, scan: Scan, take: Callable[[Work, str], Awaitable[None]]) -> None:
@@ -80,6 +90,22 @@ async def _book_refund(work: Work, refund_id: str) -> None:
 async def _report_order(work: Work, order_id: str) -> None:
     detail = "The order is paid, but it keeps no payment that was charged."
     await work.report(Finding(FindingKind.PAID_WITHOUT_CHARGE, order_id, detail))
+
+
+async def _report_debt(work: Work, payment_id: str) -> None:
+    async with work.database.begin() as tx:
+        sale = await payments.lock_sale(tx, payment_id)
+        assert sale, "payments are never deleted"
+        order, payment = sale
+        if await disputes.disputed_as(tx, payment_id):  # the bank has it, and decides
+            return
+        minor = domain.owed(order, payment, await refunds.list_refunds(tx, order.id))
+        if minor:
+            amount = Money(payment.currency_code, minor)
+            detail = (
+                f"{amount} of order {order.code} were to go back to the customer; they did not."
+            )
+            await work.add(tx, Finding(FindingKind.OWED_TO_CUSTOMER, payment_id, detail))
 
 
 async def _lock(tx: Transaction, order_id: str) -> Order:

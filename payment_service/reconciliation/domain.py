@@ -5,7 +5,7 @@ the same functions that hear webhooks; where somebody must decide, it is reporte
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
@@ -15,9 +15,16 @@ from kit.money import Money
 from payment_service.disputes.domain import Dispute, DisputeReport
 from payment_service.disputes.domain import observe as observe_dispute
 from payment_service.disputes.domain import state_of as dispute_state
+from payment_service.orders.domain import Order, OrderState
 from payment_service.payments import domain as payments
 from payment_service.payments.domain import Intent, Payment, PaymentState
-from payment_service.refunds.domain import Refund, RefundReport
+from payment_service.refunds.domain import (
+    Refund,
+    RefundOrigin,
+    RefundReport,
+    RefundState,
+    TicketAdmitted,
+)
 from payment_service.refunds.domain import observe as observe_refund
 
 NIGHTLY_AT = time(3, tzinfo=UTC)
@@ -61,6 +68,7 @@ class FindingKind(StrEnum):
     UNKNOWN_DISPUTE = "UNKNOWN_DISPUTE"
     AMOUNT_MISMATCH = "AMOUNT_MISMATCH"
     PAID_WITHOUT_CHARGE = "PAID_WITHOUT_CHARGE"
+    OWED_TO_CUSTOMER = "OWED_TO_CUSTOMER"  # it was to go back, and its refund failed
     BALANCE_MISMATCH = "BALANCE_MISMATCH"  # of the ledger and Stripe, in one currency
     REFUSED = "REFUSED"  # what was missed contradicts what we have
     INCOMPLETE = "INCOMPLETE"  # it took too long, and was given up
@@ -185,6 +193,31 @@ def compare_dispute(report: DisputeReport, known: Dispute | None) -> FindingKind
     if known is None:
         return FindingKind.MISSED_DISPUTE
     return FindingKind.MISSED_WEBHOOK if observe_dispute(known, state) is not known.state else None
+
+
+def owed(order: Order, payment: Payment, refunds: Sequence[Refund]) -> int:
+    """What of a charged payment was to go back to the customer, and did not, in minor units.
+
+    Of the payment that an order keeps, this is what its latest refund failed to give back, unless
+    that was only goodwill: a fee is not owed. While a refund is under way, nothing is. `refunds`
+    are the order's, oldest first.
+    """
+    of_it = [each for each in refunds if each.payment_id == payment.id and each.amount_minor]
+    left = payment.amount_minor - payment.refunded_minor
+    if any(each.state in UNDER_WAY for each in of_it):
+        return 0
+    if not order.may_keep(payment.id):
+        return left
+    decided = [each for each in of_it if each.origin is not RefundOrigin.PROVIDER]
+    if not decided or decided[-1].state is not RefundState.FAILED:
+        return 0
+    latest = decided[-1]
+    is_spared = latest.failure_reason == TicketAdmitted().reason
+    has_taken_tickets = order.state is OrderState.CANCELLED or bool(latest.ticket_numbers)
+    return min(left, latest.amount_minor) if has_taken_tickets and not is_spared else 0
+
+
+UNDER_WAY = frozenset({RefundState.CREATED, RefundState.PENDING})
 
 
 @dataclass(frozen=True, slots=True)

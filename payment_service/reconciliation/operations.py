@@ -13,7 +13,7 @@ from kit.ids import new_id
 from payment_service.payments.pacer import Lane, in_lane
 from payment_service.payments.provider import PaymentProvider
 from payment_service.reconciliation import domain, store
-from payment_service.reconciliation.books import compare_books
+from payment_service.reconciliation.books import compare_books, compare_debts
 from payment_service.reconciliation.domain import Finding, Reconciliation
 from payment_service.reconciliation.listings import (
     compare_disputes,
@@ -133,4 +133,5 @@ async def _compare(work: Work) -> None:
     await compare_refunds(work)
     await compare_disputes(work)
     await compare_movements(work)
+    await compare_debts(work)
     await work.finish()

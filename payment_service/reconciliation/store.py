@@ -292,6 +292,26 @@ async def paid_for_nothing(
     return list((await tx.execute(query)).scalars()), await _last(tx, orders.c.id, after, most)
 
 
+async def maybe_owed(
+    tx: Transaction, after: str, most: int = SCANNED_AT_ONCE
+) -> tuple[list[str], str]:
+    """The same of charged payments with something left that is not kept, or failed to go back."""
+    columns = (payments.c.order_id, payments.c.state, payments.c.refunded_minor)
+    scanned = _page(payments.c.id, *columns, payments.c.amount_minor, after=after, most=most)
+    keeps = select(orders.c.id).where(
+        orders.c.id == scanned.c.order_id, orders.c.payment_id == scanned.c.id
+    )
+    failed = select(refunds.c.id).where(
+        refunds.c.payment_id == scanned.c.id, refunds.c.state == RefundState.FAILED
+    )
+    query = select(scanned.c.id).where(
+        scanned.c.state == PaymentState.SUCCEEDED,
+        scanned.c.refunded_minor < scanned.c.amount_minor,
+        or_(~keeps.exists(), failed.exists()),
+    )
+    return list((await tx.execute(query)).scalars()), await _last(tx, payments.c.id, after, most)
+
+
 async def payments_of(tx: Transaction, provider_ids: Collection[str]) -> dict[str, str]:
     """Our payments, by what the provider calls them."""
     query = select(payments.c.provider_id, payments.c.id)

@@ -24,13 +24,13 @@ MONEY = (
     ),
     Check(
         "I2",
-        "a payment that succeeded is kept by its order, or goes back, unless a bank sends it back",
+        "a payment that succeeded is kept by its order, or goes back, but for what failed to",
         """
         SELECT payments.id, orders.id AS order_id, orders.state
         FROM payments JOIN orders ON orders.id = payments.order_id
         WHERE payments.state = 'SUCCEEDED' AND orders.payment_id IS DISTINCT FROM payments.id
-          AND payments.refunded_minor < payments.amount_minor AND NOT EXISTS (
-              SELECT FROM refunds
+          AND payments.amount_minor - payments.refunded_minor > (
+              SELECT coalesce(sum(amount_minor), 0) FROM refunds
               WHERE refunds.payment_id = payments.id AND refunds.state = 'FAILED')
         """,
     ),
@@ -216,8 +216,10 @@ _PAYMENTS = """
         orders.state AS order_state, orders.payment_id = payments.id AS is_kept,
         (SELECT coalesce(sum(amount_minor), 0) FROM refunds
          WHERE payment_id = payments.id AND state IN ('PENDING', 'SUCCEEDED')) AS refunded_minor,
-        EXISTS (SELECT FROM refunds WHERE payment_id = payments.id AND state <> 'SUCCEEDED')
-            OR EXISTS (SELECT FROM disputes WHERE payment_id = payments.id) AS is_contested
+        (SELECT coalesce(sum(amount_minor), 0) FROM refunds
+         WHERE payment_id = payments.id AND state IN ('CREATED', 'FAILED')) AS unreturned_minor,
+        EXISTS (SELECT FROM disputes
+                WHERE payment_id = payments.id AND state <> 'WON') AS is_disputed
     FROM payments JOIN orders ON orders.id = payments.order_id
 """
 # Of an order that was paid, all tickets are valid that no refund cancels, unless its bank took the
@@ -318,8 +320,8 @@ def _compare(payment: Mapping[str, Any], intent: Mapping[str, Any], charged: _Ch
         broken.append(f"I2: {about} is charged {charged.captured}, and not {due}")
     if charged.refunded != count(payment["refunded_minor"]):
         broken.append(f"I2: {about} is refunded {charged.refunded}, and we know otherwise")
-    is_kept = charged.captured > charged.refunded and not payment["is_contested"]
-    if is_kept and not payment["is_kept"]:
+    unexplained = charged.captured - charged.refunded - count(payment["unreturned_minor"])
+    if unexplained > 0 and not payment["is_kept"] and not payment["is_disputed"]:
         broken.append(f"I2: {about} is charged, and the order does not keep it")
     if intent["status"] == "requires_capture" and payment["order_state"] != "PENDING":
         broken.append(f"I2: {about} is reserved for no order that waits")

@@ -121,6 +121,14 @@ async def refund(shop: Shop, order: order_pb2.Order, amount: str = "") -> refund
     return made
 
 
+async def sent_back(shop: Shop, made: refund_pb2.Refund) -> str:
+    """The bank sends back what was refunded; answers what Stripe calls the refund."""
+    find = "SELECT provider_id FROM refunds WHERE id = :id"
+    [row] = await shop.installation.execute("payment", find, id=made.id)
+    await shop.sandbox.ask(f"/refunds/{row.provider_id}/fail")
+    return str(row.provider_id)
+
+
 async def payment_of(shop: Shop, order: order_pb2.Order) -> str:
     find = "SELECT id FROM payments WHERE order_id = :id"
     [row] = await shop.installation.execute("payment", find, id=order.id)

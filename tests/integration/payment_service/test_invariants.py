@@ -164,6 +164,23 @@ async def test_charge_that_no_order_keeps_is_seen(shop: Shop) -> None:
     assert any("is kept by its order" in each for each in found)
 
 
+async def test_charge_that_no_order_keeps_and_of_which_only_a_part_failed_to_go_back_is_seen(
+    shop: Shop,
+) -> None:
+    order = await paid(shop)
+    await refund(shop, order, amount=amount("10.00"))
+    await through(shop, order, "SUCCEEDED")
+    (made,) = await at_stripe(shop, order)
+    await shop.sandbox.ask(f"/refunds/{made.id}/fail")
+    await through(shop, order, "FAILED")
+    keep = "UPDATE orders SET payment_id = :kept WHERE id = :id"
+    await shop.installation.execute("payment", keep, id=order.id, kept=None)
+    found = await broken_invariants(shop.installation.database_url, "payment") + await money(shop)
+    await shop.installation.execute("payment", keep, id=order.id, kept=order.payment.id)
+    assert any("is kept by its order" in each for each in found)
+    assert any("the order does not keep it" in each for each in found)
+
+
 @pytest.mark.parametrize("more", [1, -1])
 async def test_payment_that_counts_its_refunds_wrongly_is_seen(shop: Shop, more: int) -> None:
     order = await paid(shop)

@@ -16,6 +16,7 @@ from tests.integration.payment_service.auditing import (
     paid,
     payment_of,
     refund,
+    sent_back,
 )
 from tests.integration.payment_service.support import intent_id
 
@@ -128,11 +129,9 @@ async def test_refund_that_failed_unheard_is_booked_back(auditor: Auditor) -> No
     shop = auditor.shop
     order = await paid(shop)
     made = await refund(shop, order, "10.00")
-    find = "SELECT provider_id FROM refunds WHERE id = :id"
-    [row] = await shop.installation.execute("payment", find, id=made.id)
     await deaf(shop)
-    await shop.sandbox.ask(f"/refunds/{row.provider_id}/fail")
-    assert await auditor.compare() == {row.provider_id: "healed MISSED_WEBHOOK"}
+    provider_id = await sent_back(shop, made)
+    assert await auditor.compare() == {provider_id: "healed MISSED_WEBHOOK"}
     assert (await booked(shop, order))[-1] == "REFUND_FAILED"
     assert await auditor.compare() == {}
 

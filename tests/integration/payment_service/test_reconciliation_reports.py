@@ -8,9 +8,12 @@ from tests.integration.payment_service.auditing import (
     forget,
     paid,
     payment_of,
+    refund,
+    sent_back,
     stray_charge,
 )
 from tests.integration.payment_service.support import intent_id
+from tests.integration.payment_service.till import decide, dispute, dispute_is, through
 
 
 async def test_charge_for_no_payment_of_ours_is_reported(auditor: Auditor) -> None:
@@ -65,8 +68,11 @@ async def test_paid_order_without_any_payment_is_reported(auditor: Auditor) -> N
     order = await paid(shop)
     keep = "UPDATE orders SET payment_id = :kept WHERE id = :id"
     await shop.installation.execute("payment", keep, id=order.id, kept=None)
-    assert await auditor.compare() == {order.id: "PAID_WITHOUT_CHARGE"}
     kept = await payment_of(shop, order)
+    assert await auditor.compare() == {
+        order.id: "PAID_WITHOUT_CHARGE",
+        kept: "OWED_TO_CUSTOMER",
+    }
     await shop.installation.execute("payment", keep, id=order.id, kept=kept)
 
 
@@ -120,3 +126,60 @@ async def test_every_page_is_compared(auditor: Auditor) -> None:
     assert run.examined >= 2 * len(strays)  # payments and balance transactions
     for stray in strays:
         await shop.sandbox.stripe.v1.refunds.create_async({"payment_intent": stray})
+
+
+# What is owed to a customer
+
+
+async def test_refund_that_the_bank_sends_back_leaves_its_money_owed_until_it_is_made_again(
+    auditor: Auditor,
+) -> None:
+    shop = auditor.shop
+    order = await paid(shop)
+    made = await refund(shop, order)
+    await deaf(shop)
+    provider_id = await sent_back(shop, made)
+    payment_id = await payment_of(shop, order)
+    assert await auditor.compare() == {
+        provider_id: "healed MISSED_WEBHOOK",
+        payment_id: "OWED_TO_CUSTOMER",
+    }
+    assert await auditor.compare() == {payment_id: "OWED_TO_CUSTOMER"}
+    await refund(shop, order)
+    await through(shop, order, "FAILED", "SUCCEEDED")
+    assert await auditor.compare() == {}
+
+
+async def test_charge_that_no_order_keeps_is_owed_if_its_refund_fails(auditor: Auditor) -> None:
+    shop = auditor.shop
+    order = await shop.ordered()
+    second = await shop.attempt(order)
+    for each in (order, second):
+        await shop.charges_at_once(each)
+        await shop.pay(each)
+    [made] = await through(shop, order, "SUCCEEDED")
+    await sent_back(shop, made)
+    await through(shop, order, "FAILED")
+    assert await auditor.compare() == {made.payment_id: "OWED_TO_CUSTOMER"}
+
+
+async def test_refund_that_waits_for_stripe_leaves_nothing_owed(auditor: Auditor) -> None:
+    shop = auditor.shop
+    order = await paid(shop)
+    await shop.spoil("/v1/refunds", method="POST", action="error", status=429, times=1000)
+    await shop.cancel(order, by=shop.admin)
+    await through(shop, order, "CREATED")
+    assert await auditor.compare() == {}
+
+
+async def test_what_a_bank_gave_back_is_not_owed(auditor: Auditor) -> None:
+    shop = auditor.shop
+    order = await paid(shop)
+    await shop.sandbox.ask("/webhooks/faults", action="hold")
+    opened = await dispute(shop, order)
+    await shop.cancel(order, by=shop.admin)
+    await shop.sandbox.ask("/webhooks/release")
+    await decide(shop, opened, "lost")
+    await dispute_is(shop, order, "LOST")
+    await through(shop, order, "FAILED")
+    assert await auditor.compare() == {}
