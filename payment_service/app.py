@@ -45,9 +45,9 @@ from payment_service.payments.rpc import Webhooks
 from payment_service.payments.stripe_api import StripeProvider
 from payment_service.reconciliation.operations import Reconciler
 from payment_service.reconciliation.rpc import Reconciliations
-from payment_service.refunds.operations import Refunder
 from payment_service.refunds.rpc import Refunds
 from payment_service.refunds.store import Line
+from payment_service.refunds.worker import Refunder
 from payment_service.settings import Settings
 from payment_service.settling.operations import Means
 from payment_service.settling.worker import Settler

@@ -15,7 +15,7 @@ from tessera.ticket.v1 import messages_pb2 as ticket_messages
 from deploy.local.postgres import EmbeddedPostgres
 from kit.database import Database, Transaction, service_url
 from payment_service.bulk import operations as bulk
-from payment_service.refunds.operations import AT_ONCE
+from payment_service.refunds.worker import AT_ONCE
 from tests.integration.payment_service.dying import Killed
 from tests.integration.payment_service.installation import installed
 from tests.integration.payment_service.support import (

@@ -25,11 +25,12 @@ from payment_service.orders.domain import Order
 from payment_service.payments.domain import PaymentProviderUnavailable
 from payment_service.payments.provider import PaymentProvider
 from payment_service.payments.stripe_api import StripeProvider
-from payment_service.refunds import operations, store
+from payment_service.refunds import operations, store, worker
 from payment_service.refunds.domain import Refund
-from payment_service.refunds.operations import Refunder, Wish
+from payment_service.refunds.operations import Wish
 from payment_service.refunds.rpc import refund_proto
 from payment_service.refunds.store import Line
+from payment_service.refunds.worker import Refunder
 from payment_service.tickets_client import TicketsClient
 from tests.integration.payment_service.dying import Fate, Killed, MortalDatabase, mortal
 from tests.integration.payment_service.installation import installed
@@ -261,11 +262,11 @@ async def test_tickets_that_a_request_could_not_cancel_do_not_wait_for_stripe(st
     shop, process, stripe = stage.shop, stage.process, StuckStripe()
     order, *others = await sold(stage, "50.00", "pm_card_visa")
     async with refunding(replace(process, provider=cast(PaymentProvider, stripe))):
-        for other in others[: operations.AT_ONCE]:
+        for other in others[: worker.AT_ONCE]:
             await process.ask(other, 1_000)
 
         async def is_stuck() -> bool:
-            return stripe.waiting == operations.AT_ONCE
+            return stripe.waiting == worker.AT_ONCE
 
         await eventually(is_stuck)
         lost = cast(TicketsClient, LostTickets(process.tickets))
@@ -275,9 +276,9 @@ async def test_tickets_that_a_request_could_not_cancel_do_not_wait_for_stripe(st
             return await valid(shop, order) == []
 
         await eventually(is_cancelled)
-        assert stripe.waiting == operations.AT_ONCE
+        assert stripe.waiting == worker.AT_ONCE
         stripe.gives_up.set()
-    for each in (order, *others[: operations.AT_ONCE]):
+    for each in (order, *others[: worker.AT_ONCE]):
         await process.work(each)
     await check(shop, order, None, "SUCCEEDED", "once Stripe answered")
 

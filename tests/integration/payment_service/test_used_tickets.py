@@ -10,7 +10,7 @@ from sqlalchemy import text
 from tessera.payment.v1 import messages_pb2, order_pb2, refund_pb2
 from tessera.ticket.v1 import ticket_service_pb2
 
-from payment_service.refunds.operations import AT_ONCE
+from payment_service.refunds.worker import AT_ONCE
 from tests.integration.payment_service.support import Shop, at_once, opened_by, state_of
 from tests.integration.payment_service.test_cancellations import in_line, policy
 from tests.integration.payment_service.test_insights_money import Box, check
