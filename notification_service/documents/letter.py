@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from notification_service.documents import templating
 from notification_service.documents.domain import Mail
+from notification_service.documents.steps import Steps, at_a_stretch
 from notification_service.documents.wording import clean
 
 NAME_LIMIT = 100  # characters of a name, or of a title in the subject
@@ -40,11 +41,14 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that goes with a mail; made when it is needed, which a preview's is not."""
+    """A file that goes with a mail; made when it is needed, which a preview's is not.
+
+    What takes long is made in steps.
+    """
 
     filename: str  # of letters that are safe in a header
     content_type: str
-    content: Callable[[Envelope], bytes]
+    content: Callable[[Envelope], bytes | Steps[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,11 @@ def write_mail(letter: Letter, envelope: Envelope) -> Mail:
     Raises:
         UndeliverableAddress: the recipient's address is malformed or not ASCII.
     """
+    return at_a_stretch(write_mail_in_steps(letter, envelope))
+
+
+def write_mail_in_steps(letter: Letter, envelope: Envelope) -> Steps[Mail]:
+    """What `write_mail` does; its attachments are made in steps."""
     assert _ID.fullmatch(envelope.mail_id), "an id that is safe in a header"
     recipient = _recipient(letter)
     text, html = write_text(letter, envelope.sender), write_html(letter, envelope.sender)
@@ -83,7 +92,11 @@ def write_mail(letter: Letter, envelope: Envelope) -> Mail:
         [_told("plain", text), _told("html", html)],
     )
     if letter.attachments:
-        attached = [_attached(each, each.content(envelope)) for each in letter.attachments]
+        attached = []
+        for each in letter.attachments:
+            content = each.content(envelope)
+            made = content if isinstance(content, bytes) else (yield from content)
+            attached.append(_attached(each, made))
         told = _multipart("mixed", f"0_{envelope.mail_id}", [told, *attached])
     head = _head(letter.subject, recipient, envelope)
     return Mail(envelope.sender.addr_spec, letter.recipient_email, letter.subject, head + told)

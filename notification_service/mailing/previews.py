@@ -31,6 +31,7 @@ class Previews:
 
         Raises:
             EventNotFound: there is none, or it is another organizer's.
+            TooManyDocuments: many are drawn right now.
         """
         event = await self._tickets.event(event_id)
         if not caller.works_for(event.organizer_id):

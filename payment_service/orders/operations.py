@@ -173,6 +173,7 @@ async def draw_order_tickets(
 
     Raises:
         OrderNotPaid, NoTicketsLeft: there are no tickets yet, or none any more.
+        RemoteError: TOO_MANY_DOCUMENTS when many are drawn right now.
     """
     order = await _paid(database, caller, order_id)
     issued = to_print(caller, await tickets.tickets(order_id))

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from notification_service.documents.domain import Event, Order, Ticket
 from notification_service.documents.letter import NAME_LIMIT, Attachment
-from notification_service.documents.tickets_pdf import render_tickets
+from notification_service.documents.tickets_pdf import draw_tickets
 from notification_service.documents.wording import (
     clean,
     format_day,
@@ -69,7 +69,7 @@ def tickets_pdf(event: Event, order: Order, tickets: Sequence[Ticket], locale: s
     return Attachment(
         f"tickets-{code}.pdf",
         PDF,
-        lambda _: render_tickets(event, order, tickets, locale=locale),
+        lambda _: draw_tickets(event, order, tickets, locale=locale),
     )
 
 

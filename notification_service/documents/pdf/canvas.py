@@ -90,3 +90,6 @@ class Canvas(Protocol):
 
     def save(self, title: str, language: str, created: datetime) -> bytes:
         """The document. The same drawing gives the same bytes."""
+
+    def close(self) -> None:
+        """Let go of what drawing takes, saved or not."""

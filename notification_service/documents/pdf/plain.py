@@ -21,12 +21,12 @@ from notification_service.documents.pdf.canvas import (
     line_height,
 )
 from notification_service.documents.pdf.embedding import OBJECTS_PER_FONT, embed, write_object
+from notification_service.documents.pdf.lines import SLACK, break_lines
 
 _HEADER = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
 _CATALOG, _PAGES, _INFO, _FIRST_FONT = 1, 2, 3, 4
 _FIRST_PAGE = _FIRST_FONT + OBJECTS_PER_FONT * len(Font)
 _QUARTER = 0.5522847498  # how far a Bézier curve's handles are for a quarter of a circle
-_SLACK = 1e-9  # millimetres, for sums of rounded numbers
 _TIGHT = 6  # how hard zlib tries on pages
 _NO_BREAK_SPACE, _SPACE = "\N{NO-BREAK SPACE}", " "
 
@@ -150,9 +150,13 @@ class PlainCanvas:
             objects.append(write_object(number + 1, length, page))
         return _file(objects)
 
+    def close(self) -> None:
+        pass
+
     def _break(self, text: str, font: Font, size: float, width: float) -> Sequence[str]:
-        room = (width + _SLACK) * POINTS_PER_MM * 1000 / size
-        return tuple(_lines(text, self._advances(font), room))
+        room = (width + SLACK) * POINTS_PER_MM * 1000 / size
+        advances = self._advances(font)
+        return tuple(break_lines(text, [advances[each] for each in text], room))
 
     def _runs(self, line: str, font: Font) -> Iterator[tuple[Font, str]]:
         """A line, cut where it goes on in the other typeface, which has the symbols."""
@@ -194,31 +198,6 @@ class _Advances(dict[str, int]):
 @cache
 def _advances(face: Face, symbols: Face) -> _Advances:
     return _Advances(face, symbols)
-
-
-def _lines(text: str, advances: _Advances, room: float) -> Iterator[str]:
-    """Lines that fit, greedily; a space at which a line is broken belongs to neither.
-
-    Nothing is a line, too.
-    """
-    start = position = 0
-    last_space, taken = -1, 0
-    while position < len(text):
-        advance = advances[text[position]]
-        if taken + advance <= room or position == start:
-            if text[position] == _SPACE:
-                last_space = position
-            taken += advance
-            position += 1
-            continue
-        if text[position] == _SPACE:
-            last_space = position
-        end = last_space if last_space >= start else position
-        yield text[start:end]
-        start = position = end + (last_space >= start)
-        last_space, taken = -1, 0
-    if start < len(text) or not text:
-        yield text[start:]
 
 
 def _point(x: float, y: float) -> str:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
 
@@ -52,6 +53,16 @@ def test_both_break_lines_at_the_same_places(
     lines = plain(text).count_lines(text, font, size, width)
 
     assert lines == shaped().count_lines(text, font, size, width)
+
+
+@pytest.mark.parametrize("text", ["محمد عبد الله نور الدين", "कार्यक्रम संगीत रात", "מופע של שיר"])
+def test_a_line_of_letters_that_join_takes_what_it_takes_when_drawn(text: str) -> None:
+    with closing(ShapedCanvas(fonts.select([text]))) as canvas:
+        canvas.add_page()
+        width = canvas.text_width(text, Font.BOLD, 20)
+
+        assert canvas.count_lines(text, Font.BOLD, 20, width + 0.5) == 1
+        assert canvas.count_lines(text, Font.BOLD, 20, width - 0.5) == 2
 
 
 def test_a_word_that_is_too_long_is_broken_anywhere() -> None:
