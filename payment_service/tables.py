@@ -139,7 +139,7 @@ payments = Table(
     Column("client_secret", Text, nullable=False, server_default=""),
     Column("provider_status", Text, nullable=False, server_default=""),
     Column("decline_code", Text, nullable=False, server_default=""),
-    Column("failure_announced", Boolean, nullable=False, server_default=false()),
+    _moment("failure_announced_at"),
     # Whether the ledger has what the provider keeps of it, which may be known late.
     Column("fee_booked", Boolean, nullable=False, server_default=false()),
     # Stripe replays an answer for its key, errors too: a definite failure moves on to the next.

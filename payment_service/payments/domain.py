@@ -132,7 +132,7 @@ class Payment:
     decline_code: str
     key_number: int
     refunded_minor: int = 0
-    failure_announced: bool = False
+    failure_announced_at: datetime | None = None
     fee_booked: bool = False
     created_at: datetime | None = None
 

@@ -1,6 +1,7 @@
 """Storing Stripe's word on a payment, in somebody's transaction: a webhook's or an answer's."""
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from tessera.payment.v1 import messages_pb2
 
@@ -12,6 +13,8 @@ from payment_service.orders import store as orders
 from payment_service.orders.domain import Order, OrderState
 from payment_service.payments import domain, store
 from payment_service.payments.domain import DECIDING, Intent, Payment, PaymentState
+
+FAILURES_APART = timedelta(minutes=15)  # those of one order that its customer is told of
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +68,16 @@ async def hear_locked(tx: Transaction, intent: Intent, order: Order, before: Pay
 
 
 async def announce_failure(tx: Transaction, order: Order, payment: Payment) -> Payment:
-    """Tell that an attempt to pay failed, the first time that it does."""
-    if payment.failure_announced or payment.has_money:
+    """Tell that an attempt to pay failed, the first time that it does.
+
+    The customer gets a mail for it, and whoever orders may name anybody its customer: so of the
+    failures that come soon after another of the same order nothing is told.
+    """
+    if payment.failure_announced_at or payment.has_money:
         return payment
-    await store.update_payment(tx, payment.id, failure_announced=True)
+    announced_at = await store.note_failure(tx, payment, FAILURES_APART)
+    if announced_at is None:
+        return payment
     await outbox.add(
         tx,
         messages_pb2.PaymentFailed(
@@ -79,7 +88,7 @@ async def announce_failure(tx: Transaction, order: Order, payment: Payment) -> P
             decline_code=payment.decline_code,
         ),
     )
-    return replace(payment, failure_announced=True)
+    return replace(payment, failure_announced_at=announced_at)
 
 
 async def _book_fee(tx: Transaction, order: Order, payment: Payment, fee: domain.Fee) -> Payment:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.types import Interval
 
 from kit.database import Transaction
 from payment_service.orders import store as orders_store
@@ -41,7 +42,7 @@ _FIELDS = (
     payments.c.decline_code,
     payments.c.key_number,
     payments.c.refunded_minor,
-    payments.c.failure_announced,
+    payments.c.failure_announced_at,
     payments.c.fee_booked,
     payments.c.created_at,
 )
@@ -122,6 +123,16 @@ async def update_payment(tx: Transaction, payment_id: str, **values: Any) -> Non
     await tx.execute(update(payments).where(payments.c.id == payment_id).values(values))
 
 
+async def note_failure(tx: Transaction, payment: Payment, apart: timedelta) -> datetime | None:
+    """Note that a payment of a locked order failed, which is to be announced, and when that was.
+
+    None: this was, or another of the order's payments less than `apart` ago.
+    """
+    values = {"payment_id": payment.id, "of_order": payment.order_id, "apart": apart}
+    moment: datetime | None = (await tx.execute(_NOTE_FAILURE, values)).scalar_one_or_none()
+    return moment
+
+
 async def save_heard(tx: Transaction, payment: Payment) -> None:
     """Store what a report made of a locked payment."""
     await update_payment(
@@ -199,8 +210,9 @@ def _payment(*fields: Any) -> Payment:
     """A payment of _FIELDS; JSON has no moments, but texts."""
     values = dict(zip(_NAMES, fields, strict=True))
     values["state"] = PaymentState(values["state"])
-    if isinstance(values["created_at"], str):
-        values["created_at"] = datetime.fromisoformat(values["created_at"])
+    for name in ("failure_announced_at", "created_at"):
+        if isinstance(values[name], str):
+            values[name] = datetime.fromisoformat(values[name])
     return Payment(**values)
 
 
@@ -224,6 +236,20 @@ _LOCK_SALE = (
     .select_from(orders.join(payments, payments.c.order_id == orders.c.id))
     .where(payments.c.id == bindparam("payment_id"))
     .with_for_update(of=(orders, payments))
+)
+_told = payments.alias("told")
+_NOTE_FAILURE = (
+    update(payments)
+    .where(
+        payments.c.id == bindparam("payment_id"),
+        payments.c.failure_announced_at.is_(None),
+        ~exists().where(
+            _told.c.order_id == bindparam("of_order"),
+            _told.c.failure_announced_at > func.now() - bindparam("apart", type_=Interval()),
+        ),
+    )
+    .values(failure_announced_at=func.now())
+    .returning(payments.c.failure_announced_at)
 )
 _RECORD_PREPARED = (
     update(payments)

@@ -4,7 +4,6 @@ from notification_service.documents.domain import Event, Order
 from notification_service.documents.letter import Letter
 from notification_service.documents.letters.phrases import (
     event_words,
-    hello,
     order_words,
     short_title,
 )
@@ -12,7 +11,7 @@ from notification_service.documents.wording import clean, format_deadline
 
 
 def write(event: Event, order: Order, locale: str = "en") -> Letter:
-    """To who did not pay."""
+    """To who did not pay, not by name: nobody confirmed that it is theirs, or the address."""
     until = order.expires_at
     words = {
         **event_words(event, locale),
@@ -21,12 +20,11 @@ def write(event: Event, order: Order, locale: str = "en") -> Letter:
     }
     return Letter(
         "order_expired",
-        order.customer_name,
+        "",
         order.customer_email,
         f"Your order for {short_title(event)} has expired (order {clean(order.code)})",
         label="ORDER EXPIRED",
         heading=clean(event.title),
         words=words,
-        greeting=hello(order.customer_name),
         language=locale,
     )

@@ -7,7 +7,6 @@ from notification_service.documents.domain import Event, Order
 from notification_service.documents.letter import Letter
 from notification_service.documents.letters.phrases import (
     event_words,
-    hello,
     money_of,
     order_words,
     short_title,
@@ -38,7 +37,10 @@ _UNKNOWN = "The bank does not say why; it may tell you if you ask."
 def write(
     event: Event, order: Order, decline_code: str, deadline: datetime, locale: str = "en"
 ) -> Letter:
-    """To who tried to pay. `deadline` is until when another payment is waited for."""
+    """To who tried to pay, not by name: nobody confirmed that it is theirs, or the address.
+
+    `deadline` is until when another payment is waited for.
+    """
     code = clean(order.code)
     words = {
         **event_words(event, locale),
@@ -49,12 +51,11 @@ def write(
     }
     return Letter(
         "payment_failed",
-        order.customer_name,
+        "",
         order.customer_email,
         f"Your payment for {short_title(event)} was declined (order {code})",
         label="PAYMENT DECLINED",
         heading=clean(event.title),
         words=words,
-        greeting=hello(order.customer_name),
         language=locale,
     )

@@ -409,9 +409,7 @@ def upgrade() -> None:
     )
     op.add_column(
         "payments",
-        sa.Column(
-            "failure_announced", sa.Boolean(), server_default=sa.text("false"), nullable=False
-        ),
+        sa.Column("failure_announced_at", sa.DateTime(timezone=True), nullable=True),
     )
     op.add_column(
         "payments",
@@ -544,7 +542,7 @@ def downgrade() -> None:
         op.f("uq_payments_order_id"), "payments", ["order_id"], postgresql_nulls_not_distinct=False
     )
     op.drop_column("payments", "fee_booked")
-    op.drop_column("payments", "failure_announced")
+    op.drop_column("payments", "failure_announced_at")
     op.drop_column("payments", "refunded_minor")
     op.drop_index(
         "ix_orders_voucher_id",

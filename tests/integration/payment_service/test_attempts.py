@@ -30,6 +30,16 @@ async def attempts(
     return list(found.payments)
 
 
+async def declined(shop: Shop, order: order_pb2.Order) -> None:
+    """Wait until it is known that the bank declined the order's payment."""
+
+    async def is_known() -> bool:
+        found = {each.id: each for each in await attempts(shop, order)}
+        return bool(found[order.payment.id].decline_code)
+
+    await eventually(is_known)
+
+
 async def states(shop: Shop, order: order_pb2.Order) -> list[int]:
     return [payment.state for payment in await attempts(shop, order)]
 
@@ -241,22 +251,45 @@ async def test_paying_one_attempt_and_beginning_another_at_once_pays_once(
     assert len(await shop.issued(order)) == 1
 
 
-async def test_each_failed_attempt_is_announced_once(shop: Shop) -> None:
+async def test_of_failures_one_in_a_quarter_of_an_hour_is_announced_and_each_once(
+    shop: Shop,
+) -> None:
+    """Whoever orders may name anybody its customer, who gets a mail of each."""
     order = await shop.ordered()
-    for each in (order, await shop.attempt(order)):
-        for _ in range(2):
-            assert (await shop.pay(each, "pm_card_chargeDeclinedExpiredCard")).status_code == 402
 
-    def told() -> list[str]:
+    async def fail(attempt: order_pb2.Order) -> None:
+        assert (await shop.pay(attempt, "pm_card_chargeDeclinedExpiredCard")).status_code == 402
+        await declined(shop, attempt)
+
+    async def told() -> list[str]:
+        await shop.settled()
         said = shop.announced.that(messages_pb2.PaymentFailed, order.id)
         return [message.payment_id for message in said]
 
-    async def both() -> bool:
-        return len(told()) == 2
+    async def minutes_pass(minutes: int) -> None:
+        past = """
+            UPDATE payments SET failure_announced_at = failure_announced_at
+                - make_interval(mins => :minutes)
+            WHERE order_id = :id
+        """
+        await shop.installation.execute("payment", past, id=order.id, minutes=minutes)
 
-    await eventually(both)
-    await shop.settled()
-    assert len(set(told())) == 2
+    await fail(order)
+    await fail(order)
+    second = await shop.attempt(order)
+    await fail(second)
+    assert await told() == [order.payment.id]
+    await minutes_pass(14)
+    third = await shop.attempt(order)
+    await fail(third)
+    assert await told() == [order.payment.id]
+    await minutes_pass(1)
+    await fail(await shop.attempt(order))
+    *_, last = await attempts(shop, order)
+    assert await told() == [order.payment.id, last.id]
+    await minutes_pass(15)
+    await fail(order)  # which was told of
+    assert await told() == [order.payment.id, last.id]
     assert state_of(await shop.get(order)) == "PENDING"
 
 

@@ -51,7 +51,14 @@ from tests.unit.notification_service.samples import (
 )
 
 KINDS = sorted(every_letter(an_event(), an_order()))
-NO_NAMES = {"offer", "ticket_transferred", "ticket_withdrawn", "order_lookup"}
+NO_NAMES = {
+    "offer",
+    "ticket_transferred",
+    "ticket_withdrawn",
+    "order_lookup",
+    "payment_failed",
+    "order_expired",
+}
 ATTACK = '<script>alert("x")</script><mj-raw>{{ 7 * 7 }}'
 
 any_text = st.text(st.characters(), max_size=200)
@@ -111,6 +118,13 @@ def test_nobody_has_a_stranger_told_something_by_giving_it_for_a_name(kind: str)
 
     assert "0900" not in text_part(mail)
     assert "0900" not in html_part(mail)
+
+
+@pytest.mark.parametrize("kind", ["payment_failed", "order_expired"])
+def test_a_mail_about_an_order_that_nobody_paid_is_to_an_address_and_to_no_name(kind: str) -> None:
+    mail = received(a_mail(every_letter(an_event(), an_order())[kind]))
+
+    assert mail["To"] == "ada@example.org"
 
 
 @pytest.mark.parametrize("kind", KINDS)
