@@ -43,6 +43,10 @@ class TooManyPayments(FailedPrecondition):
     """There were too many attempts to pay this order."""
 
 
+class TooManyOpenPayments(FailedPrecondition):
+    """Several payments of this order were begun; go on with the latest, or wait for their end."""
+
+
 class InvalidSignature(InvalidArgument):
     """The webhook's signature is missing, wrong or too old."""
 
@@ -78,7 +82,11 @@ TRANSITIONS: Mapping[PaymentState, frozenset[PaymentState]] = {
     PaymentState.CANCELLED: frozenset(),
 }
 
+MAX_PAYMENTS = 20  # attempts to pay one order
+MAX_OPEN_PAYMENTS = 3  # of them, those that no bank has declined
+
 # https://docs.stripe.com/payments/paymentintents/lifecycle
+UNCONFIRMED = "requires_payment_method"  # again, after a bank has declined it
 PROCESSING = "processing"
 CAPTURABLE = "requires_capture"
 CHARGED = "succeeded"
@@ -146,6 +154,17 @@ class Payment:
         return bool(TRANSITIONS[self.state])
 
     @property
+    def is_untried(self) -> bool:
+        """Whether it waits for its customer, who did nothing with it, as far as Stripe said."""
+        is_new = self.provider_id is None or self.provider_status == UNCONFIRMED
+        return self.is_open and is_new and not self.decline_code
+
+    @property
+    def is_declined(self) -> bool:
+        """Whether a bank declined it, so that it waits to be tried again."""
+        return self.is_open and self.provider_status == UNCONFIRMED and bool(self.decline_code)
+
+    @property
     def has_money(self) -> bool:
         """Whether it is reserved or charged, and nothing follows from that yet."""
         return self.is_open and self.provider_status in (CAPTURABLE, CHARGED)
@@ -197,6 +216,22 @@ def taker(payments: Sequence[Payment]) -> Payment | None:
     return min(
         with_money, key=lambda each: (each.provider_status != CHARGED, each.id), default=None
     )
+
+
+def latest_untried(payments: Sequence[Payment]) -> Payment | None:
+    """The attempt that another one would be the same as; `payments` are oldest first.
+
+    Raises:
+        TooManyPayments, TooManyOpenPayments: there is none, and there is to be no other.
+    """
+    if payments and payments[-1].is_untried:
+        return payments[-1]
+    if len(payments) >= MAX_PAYMENTS:
+        raise TooManyPayments
+    begun = [each for each in payments if each.is_open and not each.is_declined]
+    if sum(each.provider_status != VOIDED for each in begun) >= MAX_OPEN_PAYMENTS:
+        raise TooManyOpenPayments
+    return None
 
 
 def shown(payments: Sequence[Payment], kept_id: str | None) -> Payment | None:

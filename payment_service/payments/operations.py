@@ -31,7 +31,6 @@ from payment_service.refunds.domain import RefundReport
 from payment_service.refunds.observing import observe_refund
 from payment_service.settling.store import take_order
 
-MAX_PAYMENTS = 20  # attempts to pay one order
 LATER = timedelta(seconds=60)  # when a payment that waits for its turn is looked after again
 _PATIENCE_S = 3.0  # how long customers wait for their payment to be prepared
 _MARGIN_S = 3.0  # what is left of a call's time for everything else
@@ -54,7 +53,7 @@ class Preparer:
 
         Raises:
             PaymentProviderUnavailable: not now; the same later goes on where this stopped.
-            PaymentRefused: Stripe will never take this payment.
+            PaymentRefused: Stripe will never take this payment, which has failed by that.
         """
         if payment.provider_id is not None or not payment.is_open:
             return payment
@@ -102,6 +101,14 @@ async def _prepare(database: Database, provider: PaymentProvider, payment: Payme
             current = await store.get_payment(tx, payment.id)
         if current and current.provider_id:
             return current  # a webhook, or the same request elsewhere, was faster
+        raise
+    except domain.PaymentRefused:
+        async with database.begin() as tx:  # or its customer would get it again and again
+            found = await store.lock_sale(tx, payment.id)
+            assert found, "payments are never deleted"
+            if found[1].is_open and found[1].provider_id is None:
+                state = domain.move(found[1], PaymentState.FAILED)
+                await store.update_payment(tx, payment.id, state=state)
         raise
     if await store.record_prepared(database, payment, intent):
         return domain.hear(payment, intent)
@@ -195,10 +202,13 @@ async def create_payment(
 ) -> tuple[Order, Payment]:
     """Begin another attempt to pay an order; the same key again answers the same attempt.
 
+    Who asks for another while nobody has tried the latest gets that: each is a call to Stripe, and
+    another at the end.
+
     Raises:
         OrderNotFound: there is no such order, or it is somebody else's.
         OrderAlreadyPaid, OrderExpired, OrderCancelled, PaymentInProgress: it needs no payment.
-        TooManyPayments: it had its attempts.
+        TooManyPayments, TooManyOpenPayments: it had its attempts, or several are under way.
         PaymentProviderUnavailable, PaymentRefused: Stripe does not take it (now).
     """
     order, payment = await _begin(database, caller, order_id, once)
@@ -222,10 +232,10 @@ async def _begin(
         order_domain.check_payable(order, overdue=await orders.is_overdue(tx, order_id))
         if order.is_free or any(each.has_money or each.is_under_way for each in attempts):
             raise order_domain.PaymentInProgress
-        if len(attempts) >= MAX_PAYMENTS:
-            raise domain.TooManyPayments
-        payment = await store.insert_payment(tx, new_payment(order))
-        await orders.look_again(tx, order_id, LATER)
+        payment = domain.latest_untried(attempts)
+        if payment is None:
+            payment = await store.insert_payment(tx, new_payment(order))
+            await orders.look_again(tx, order_id, LATER)
         return order, await once.record(tx, payment)
 
 

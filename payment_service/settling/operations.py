@@ -276,9 +276,7 @@ async def _prepare(means: Means, payment: Payment) -> bool:
         prepared = await means.preparer.prepare(payment)
     except PaymentRefused as refused:
         telemetry.log.warning("payment refused", order_id=payment.order_id, why=refused.message)
-        async with means.database.begin() as tx:
-            await _end(tx, payment, PaymentState.FAILED, known=False)
-        return True
+        return True  # it has failed
     return prepared.provider_id is not None
 
 

@@ -13,6 +13,8 @@ DISCOUNTS = {"": 0, "TENTH": 10, "GUEST": 100}  # vouchers, in percent
 USES = 3  # of each voucher
 HELD, CHARGED, VOIDED, UNPAID = "requires_capture", "succeeded", "canceled", "unpaid"
 TO_AUTHENTICATE = "requires_action"
+UNCONFIRMED = "requires_payment_method"  # how Stripe calls what is unpaid
+MOST_OPEN = 3  # attempts that no bank has declined
 REFUNDED = {"succeeded": "SUCCEEDED", "pending": "PENDING", "failed": "FAILED"}
 FORWARDS = {
     "CREATED": {"PENDING", "SUCCEEDED", "FAILED"},
@@ -29,12 +31,19 @@ class Attempt:
     intent: str
     total: int
     at_stripe: str = UNPAID
+    heard: str = UNCONFIRMED
+    heard_declined: bool = False
     is_over: bool = False  # for us
     takes_time: bool = False  # its refunds do
     given: list["Refund"] = field(default_factory=list)  # at Stripe
     disputed: int = 0
     dispute: str = ""  # at Stripe: open, won or lost
     dispute_heard: str = ""
+
+    @property
+    def is_untried(self) -> bool:
+        """As far as we know."""
+        return not self.is_over and self.heard == UNCONFIRMED and not self.heard_declined
 
     @property
     def is_charged(self) -> bool:
@@ -161,14 +170,22 @@ class Till:
         return "OK"
 
     def begin(self, order: Order) -> str:
-        refusals = {"PAID": "ORDER_ALREADY_PAID", "PENDING": "OK"}
-        return refusals.get(order.state, f"ORDER_{order.state}")
+        """Another attempt; the latest again, while nobody has tried it."""
+        if order.state != "PENDING":
+            return "ORDER_ALREADY_PAID" if order.state == "PAID" else f"ORDER_{order.state}"
+        if order.attempts[-1].is_untried:
+            return "OK"
+        waiting = [each for each in order.attempts if not each.is_over]
+        begun = [each for each in waiting if not each.heard_declined]
+        return "OK" if len(begun) < MOST_OPEN else "TOO_MANY_OPEN_PAYMENTS"
 
-    def hear(self, order: Order, attempt: Attempt, status: str) -> None:
+    def hear(self, order: Order, attempt: Attempt, status: str, *, declined: bool) -> None:
         """A webhook, however late."""
-        if attempt.is_over or order.state != "PENDING" or status not in {HELD, CHARGED}:
+        if attempt.is_over:
             return
-        self._pay(order, attempt)
+        attempt.heard, attempt.heard_declined = status, declined
+        if status in {HELD, CHARGED}:
+            self._pay(order, attempt)
 
     def _pay(self, order: Order, attempt: Attempt) -> None:
         attempt.at_stripe, attempt.is_over = CHARGED, True

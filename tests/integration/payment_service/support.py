@@ -216,6 +216,28 @@ class Shop:
         found.payment.CopyFrom(payment)
         return found
 
+    async def attempts(
+        self, order: order_pb2.Order, by: Metadata | None = None
+    ) -> list[order_pb2.Payment]:
+        request = order_service_pb2.ListPaymentsRequest(order_id=order.id)
+        found = await self.payments.orders.ListPayments(request, metadata=by or opened_by(order))
+        return list(found.payments)
+
+    async def another(self, order: order_pb2.Order) -> order_pb2.Order:
+        """Another attempt, after the bank has declined this one; both may then be paid."""
+        await self.decline(order)
+        return await self.attempt(order)
+
+    async def decline(self, order: order_pb2.Order, method: str = "chargeDeclined") -> None:
+        """Have the bank decline a payment, until that is known."""
+        assert (await self.pay(order, f"pm_card_{method}")).status_code == 402
+
+        async def is_known() -> bool:
+            found = {each.id: each for each in await self.attempts(order)}
+            return bool(found[order.payment.id].decline_code)
+
+        await eventually(is_known)
+
     async def cancel(
         self, order: order_pb2.Order, by: Metadata | None = None, key: str = ""
     ) -> order_pb2.Order:

@@ -203,7 +203,9 @@ async def sale(stage: Stage, life: Life, story: Story) -> Order:
     )
     opened = await life.ask(partial(Process.create, request=request))
     tries = [to_pay(shop, opened.order, shown(opened.payments, None))]
-    for _ in range(story.attempts - 1):
+    for _ in range(story.attempts - 1):  # the bank has declined those before
+        assert (await shop.pay(tries[-1], "pm_card_chargeDeclined")).status_code == 402
+        await hear_all(shop, life, tries[-1])
         more = await life.ask(partial(Process.attempt, order_id=opened.order.id))
         tries.append(to_pay(shop, *more))
     if story.price != "0.00":
@@ -211,16 +213,20 @@ async def sale(stage: Stage, life: Life, story: Story) -> Order:
     if story.sold_out:
         await shop.give_to_others(tries[0], event)
     for order in tries:
-        for report in await shop.events(order):
-            payload = json.dumps(report).encode()
-            signed = signature(payload, shop.sandbox.keys.webhook_secret)
-            await life.ask(partial(Process.hear, payload=payload, signed=signed))
+        await hear_all(shop, life, order)
     if story.lapses:
         overdue = "UPDATE orders SET expires_at = now() WHERE id = :id"
         await shop.installation.execute("payment", overdue, id=opened.order.id)
     await life.ask(partial(Process.settle, order_id=opened.order.id))
     await stage.process.refund()
     return await stage.order(opened.order.id)
+
+
+async def hear_all(shop: Shop, life: Life, order: order_pb2.Order) -> None:
+    for report in await shop.events(order):
+        payload = json.dumps(report).encode()
+        signed = signature(payload, shop.sandbox.keys.webhook_secret)
+        await life.ask(partial(Process.hear, payload=payload, signed=signed))
 
 
 async def pay(shop: Shop, tries: list[order_pb2.Order], story: Story) -> None:

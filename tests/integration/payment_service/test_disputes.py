@@ -358,7 +358,7 @@ async def test_dispute_about_a_charge_that_the_order_does_not_keep_leaves_its_ti
     shop: Shop,
 ) -> None:
     order = await shop.ordered()
-    second = await shop.attempt(order)
+    second = await shop.another(order)
     for each in (order, second):
         await shop.charges_at_once(each)
     await shop.spoil("/v1/refunds", method="POST", action="error", status=429, times=1000)

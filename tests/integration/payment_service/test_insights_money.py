@@ -154,7 +154,7 @@ async def test_charge_that_no_order_keeps_is_no_income(shop: Shop) -> None:
     event = await sells(shop, dict(STALLS))
     box = Box(shop, event)
     order = await shop.order(await hold_each(shop, event, 1))
-    another = await shop.attempt(order)
+    another = await shop.another(order)
     for attempt in (order, another):
         await shop.charges_at_once(attempt)
         await shop.pay(attempt)

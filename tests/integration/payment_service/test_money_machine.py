@@ -58,7 +58,7 @@ Result = TypeVar("Result")
 METHODS = ("pm_card_visa", "pm_card_visa", "at once", "pm_card_pendingRefund")
 OTHERS = ("pm_card_visa_chargeDeclined", "pm_card_authenticationRequired")
 MOST_ORDERS = 4
-MOST_ATTEMPTS = 3  # for each
+MOST_ATTEMPTS = 5  # for each
 AMOUNTS = (1, 1000, 6270, 100_000)
 
 
@@ -142,7 +142,11 @@ class MoneyMachine(RuleBasedStateMachine):
         sold = chance.choice(few)
         found, answer = self.world.run(acts.twice(partial(self.shop.attempt, sold.order)))
         assert found == self.till.begin(sold.model)
-        if answer:
+        if answer is None:
+            return
+        latest = sold.model.attempts[-1]
+        assert (intent_id(answer) == latest.intent) == latest.is_untried
+        if not latest.is_untried:
             self._add_attempt(sold, answer)
 
     def confirm(self, chance: Random) -> None:
@@ -262,7 +266,8 @@ class MoneyMachine(RuleBasedStateMachine):
         about = letter.about
         match about["object"]:
             case "payment_intent":
-                self.till.hear(sold.model, attempt, about["status"])
+                declined = bool(about["last_payment_error"])
+                self.till.hear(sold.model, attempt, about["status"], declined=declined)
             case "refund":
                 (refund,) = [each for each in attempt.given if each.id == about["id"]]
                 taken = self.till.hear_refund(sold.model, refund, about["status"])

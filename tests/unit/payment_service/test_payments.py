@@ -8,10 +8,15 @@ from hypothesis import strategies as st
 
 from payment_service.orders.domain import ForbiddenTransition
 from payment_service.payments.domain import (
+    MAX_OPEN_PAYMENTS,
+    MAX_PAYMENTS,
     TRANSITIONS,
     Intent,
     Payment,
     PaymentState,
+    TooManyOpenPayments,
+    TooManyPayments,
+    latest_untried,
     move,
     observe,
     shown,
@@ -160,6 +165,38 @@ def test_payment_has_money_from_its_authorisation_until_it_is_closed() -> None:
     assert not payment("succeeded", "SUCCEEDED").has_money
     assert not payment("processing", "REQUIRES_ACTION").has_money
     assert payment("processing", "REQUIRES_ACTION").is_under_way
+
+
+UNTRIED = payment("requires_payment_method", "REQUIRES_ACTION")
+UNPREPARED = payment(provider_id=None)
+DECLINED = replace(UNTRIED, decline_code="expired_card")
+AT_BANK = payment("requires_action", "REQUIRES_ACTION")
+VOIDED = payment("canceled", "REQUIRES_ACTION")
+OVER = [payment(state=state, provider_id=None) for state in CLOSED]
+
+
+@pytest.mark.parametrize("untried", [UNTRIED, UNPREPARED])
+def test_another_attempt_is_the_latest_while_nobody_has_tried_it(untried: Payment) -> None:
+    assert latest_untried([untried]) is untried
+    assert latest_untried([DECLINED, AT_BANK, untried]) is untried
+    assert latest_untried([*[DECLINED] * (MAX_PAYMENTS - 1), untried]) is untried
+
+
+@pytest.mark.parametrize("latest", [DECLINED, AT_BANK, VOIDED, *OVER])
+def test_another_attempt_is_a_new_one_once_the_latest_was_tried_or_is_over(
+    latest: Payment,
+) -> None:
+    assert latest_untried([latest]) is None
+    assert latest_untried([UNTRIED, latest]) is None
+
+
+def test_few_attempts_are_begun_at_a_time_and_a_limited_number_in_all() -> None:
+    begun = [AT_BANK] * (MAX_OPEN_PAYMENTS - 1)
+    assert latest_untried([DECLINED, *begun, *OVER, VOIDED, DECLINED]) is None
+    with pytest.raises(TooManyOpenPayments):
+        latest_untried([*begun, DECLINED, AT_BANK])
+    with pytest.raises(TooManyPayments):
+        latest_untried([DECLINED] * MAX_PAYMENTS)
 
 
 def test_payment_that_takes_an_order_is_the_first_with_money_one_that_is_charged_rather() -> None:
