@@ -6,6 +6,7 @@ from dataclasses import replace
 from kit.database import Transaction
 from kit.money import Money
 from payment_service.disputes import store as disputes
+from payment_service.disputes.domain import DisputeState
 from payment_service.ledger import postings
 from payment_service.ledger import store as ledger
 from payment_service.orders import store as orders
@@ -97,9 +98,10 @@ async def _report_debt(work: Work, payment_id: str) -> None:
         sale = await payments.lock_sale(tx, payment_id)
         assert sale, "payments are never deleted"
         order, payment = sale
-        if await disputes.disputed_as(tx, payment_id):  # the bank has it, and decides
-            return
-        minor = domain.owed(order, payment, await refunds.list_refunds(tx, order.id))
+        if DisputeState.OPEN in await disputes.states_about(tx, payment_id):
+            return  # the bank has it, and decides
+        left = await refunds.get_left(tx, payment_id)
+        minor = domain.owed(order, payment_id, left, await refunds.list_refunds(tx, order.id))
         if minor:
             amount = Money(payment.currency_code, minor)
             detail = (

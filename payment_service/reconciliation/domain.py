@@ -18,13 +18,7 @@ from payment_service.disputes.domain import state_of as dispute_state
 from payment_service.orders.domain import Order, OrderState
 from payment_service.payments import domain as payments
 from payment_service.payments.domain import Intent, Payment, PaymentState
-from payment_service.refunds.domain import (
-    Refund,
-    RefundOrigin,
-    RefundReport,
-    RefundState,
-    TicketAdmitted,
-)
+from payment_service.refunds.domain import Refund, RefundOrigin, RefundReport, RefundState
 from payment_service.refunds.domain import observe as observe_refund
 
 NIGHTLY_AT = time(3, tzinfo=UTC)
@@ -195,26 +189,24 @@ def compare_dispute(report: DisputeReport, known: Dispute | None) -> FindingKind
     return FindingKind.MISSED_WEBHOOK if observe_dispute(known, state) is not known.state else None
 
 
-def owed(order: Order, payment: Payment, refunds: Sequence[Refund]) -> int:
+def owed(order: Order, payment_id: str, left_minor: int, refunds: Sequence[Refund]) -> int:
     """What of a charged payment was to go back to the customer, and did not, in minor units.
 
     Of the payment that an order keeps, this is what its latest refund failed to give back, unless
     that was only goodwill: a fee is not owed. While a refund is under way, nothing is. `refunds`
     are the order's, oldest first.
     """
-    of_it = [each for each in refunds if each.payment_id == payment.id and each.amount_minor]
-    left = payment.amount_minor - payment.refunded_minor
+    of_it = [each for each in refunds if each.payment_id == payment_id]
     if any(each.state in UNDER_WAY for each in of_it):
         return 0
-    if not order.may_keep(payment.id):
-        return left
+    if not order.may_keep(payment_id):
+        return left_minor
     decided = [each for each in of_it if each.origin is not RefundOrigin.PROVIDER]
     if not decided or decided[-1].state is not RefundState.FAILED:
         return 0
     latest = decided[-1]
-    is_spared = latest.failure_reason == TicketAdmitted().reason
     has_taken_tickets = order.state is OrderState.CANCELLED or bool(latest.ticket_numbers)
-    return min(left, latest.amount_minor) if has_taken_tickets and not is_spared else 0
+    return min(left_minor, latest.amount_minor) if has_taken_tickets else 0
 
 
 UNDER_WAY = frozenset({RefundState.CREATED, RefundState.PENDING})

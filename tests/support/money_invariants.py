@@ -24,14 +24,17 @@ MONEY = (
     ),
     Check(
         "I2",
-        "a payment that succeeded is kept by its order, or goes back, but for what failed to",
+        "a payment that succeeded is kept by its order, or goes back, less what failed or was lost",
         """
         SELECT payments.id, orders.id AS order_id, orders.state
         FROM payments JOIN orders ON orders.id = payments.order_id
         WHERE payments.state = 'SUCCEEDED' AND orders.payment_id IS DISTINCT FROM payments.id
           AND payments.amount_minor - payments.refunded_minor > (
               SELECT coalesce(sum(amount_minor), 0) FROM refunds
-              WHERE refunds.payment_id = payments.id AND refunds.state = 'FAILED')
+              WHERE refunds.payment_id = payments.id AND refunds.state = 'FAILED'
+          ) + (
+              SELECT coalesce(sum(amount_minor), 0) FROM disputes
+              WHERE disputes.payment_id = payments.id AND disputes.state = 'LOST')
         """,
     ),
     Check(
