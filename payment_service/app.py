@@ -76,7 +76,7 @@ async def build(host: Host) -> Service:
     tokens = OrderTokens(settings.order_token_secret)
     preparer = Preparer(database, provider)
     means = Means(database, provider, tickets, preparer)
-    settler = Settler(means)
+    settler, left_over = Settler(means), Settler(means, of_left_over=True)
     ticket_taker = Refunder(database, provider, tickets, Line.TICKETS)
     refunder = Refunder(database, provider, tickets, Line.MONEY)
     mass_refunder = Refunder(database, provider, tickets, Line.OPERATIONS)
@@ -101,7 +101,7 @@ async def build(host: Host) -> Service:
 
     async def stop() -> None:
         await preparer.stop()
-        await settler.stop()
+        await asyncio.gather(settler.stop(), left_over.stop())
         await ticket_taker.stop()
         await refunder.stop()
         await mass_refunder.stop()
@@ -150,6 +150,7 @@ async def build(host: Host) -> Service:
         guard=Guard(verifier(host.mesh), tokens.order_of),
         workers={
             "settle": settler.settle_due,
+            "settle_left_over": left_over.settle_due,
             "take_tickets": ticket_taker.refund_due,
             "refund": refunder.refund_due,
             "refund_of_operations": mass_refunder.refund_due,

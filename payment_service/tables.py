@@ -87,6 +87,8 @@ orders = Table(
     # When the order needs attention next: its deadline, a retry, or now. Null: never again.
     Column("next_attempt_at", DateTime(timezone=True)),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    # Whether what it needs next can wait: somebody else looks at it, behind all who pay.
+    Column("is_left_over", Boolean, nullable=False, server_default=false()),
     CheckConstraint("state IN ('PENDING', 'PAID', 'EXPIRED', 'CANCELLED')", name="state"),
     CheckConstraint("fulfilment IN ('NONE', 'ISSUING', 'ISSUED', 'TAKEN_BACK')", name="fulfilment"),
     CheckConstraint("state <> 'PAID' OR fulfilment = 'ISSUED'", name="paid_has_tickets"),
@@ -95,7 +97,8 @@ orders = Table(
         "total_minor >= 0 AND discount_minor >= 0 AND booking_fee_minor >= booking_fee_tax_minor",
         name="total",
     ),
-    Index("ix_orders_next_attempt_at", "next_attempt_at"),
+    Index("ix_orders_due", "next_attempt_at", postgresql_where=text("NOT is_left_over")),
+    Index("ix_orders_left_over", "next_attempt_at", postgresql_where=text("is_left_over")),
     Index("ix_orders_organizer_id", "organizer_id", "id"),
     Index("ix_orders_event_id", "event_id", "id"),
     Index("ix_orders_customer_email", text("lower(customer_email)"), "id"),

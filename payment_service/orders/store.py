@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     Boolean,
+    ColumnElement,
     DateTime,
     Integer,
     Row,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import Interval
 
 from kit.database import Database, Transaction, signal
@@ -40,7 +42,9 @@ from payment_service.orders.domain import (
 from payment_service.tables import order_lines, orders, payments
 
 DUE = "orders"  # the signal that an order needs attention
+LEFT_OVER = "orders left over"  # that one does whose payments can wait
 LEASE = timedelta(seconds=30)  # two calls to Stripe that time out; after a crash, the wait
+LONG_LEASE = timedelta(minutes=5)  # while other calls to Stripe are waited for, too
 
 # An order's lines never change, so they may be read beside a row that is locked meanwhile.
 _LINE = (
@@ -191,8 +195,8 @@ async def start_issuing(at: At, order_id: str) -> bool:
 
 async def make_due(tx: Transaction, order_id: str) -> None:
     """Have the order looked at as soon as this transaction commits."""
-    now = update(orders).where(orders.c.id == order_id).values(next_attempt_at=func.now())
-    await tx.execute(now)
+    now = {"next_attempt_at": func.now(), "is_left_over": False}
+    await tx.execute(update(orders).where(orders.c.id == order_id).values(now))
     signal(tx, DUE)
 
 
@@ -205,9 +209,11 @@ class Claim:
     until: datetime  # nobody else looks at it before; after a crash it comes up again then
 
 
-async def claim_due(tx: Transaction, limit: int, lease: timedelta) -> list[Claim]:
-    """Orders that need attention, longest waiting first."""
-    rows = await tx.execute(_CLAIM_DUE, {"limit": limit, "lease": lease})
+async def claim_due(
+    tx: Transaction, limit: int, lease: timedelta, *, left_over: bool
+) -> list[Claim]:
+    """Orders that need attention, longest waiting first: those left over, or the others."""
+    rows = await tx.execute(_CLAIM_DUE[left_over], {"limit": limit, "lease": lease})
     return [Claim(*row) for row in rows]
 
 
@@ -217,9 +223,9 @@ async def claim_order(tx: Transaction, order_id: str, lease: timedelta) -> Claim
     return Claim(*(await tx.execute(_CLAIM, values)).one())
 
 
-async def next_due_in_s(tx: Transaction) -> float | None:
-    """Seconds until an order needs attention, by the database's clock; None: none does."""
-    seconds = (await tx.execute(_NEXT_DUE)).scalar_one()
+async def next_due_in_s(tx: Transaction, *, left_over: bool) -> float | None:
+    """Seconds until one of them needs attention, by the database's clock; None: none does."""
+    seconds = (await tx.execute(_NEXT_DUE[left_over])).scalar_one()
     return None if seconds is None else float(seconds)
 
 
@@ -231,6 +237,13 @@ async def postpone(tx: Transaction, claim: Claim, delay: timedelta) -> None:
         .values(next_attempt_at=func.now() + delay)
     )
     signal(tx, DUE)
+    signal(tx, LEFT_OVER)
+
+
+async def leave_over(tx: Transaction, claim: Claim) -> None:
+    """Have a claimed order looked at by who has time for it, unless it was made due meanwhile."""
+    await tx.execute(_LEAVE_OVER, {"order_id": claim.order_id, "claimed": claim.until})
+    signal(tx, LEFT_OVER)
 
 
 async def rest(at: At, claim: Claim, until: datetime | None) -> None:
@@ -309,27 +322,39 @@ _FIND = select(*COLUMNS).where(
 
 _lease = bindparam("lease", type_=Interval())
 _CLAIMED = (orders.c.id, orders.c.attempts, orders.c.next_attempt_at)
-_due = (
-    select(orders.c.id)
-    .where(orders.c.next_attempt_at <= func.now())
-    .order_by(orders.c.next_attempt_at)
-    .limit(bindparam("limit", type_=Integer))
-    .with_for_update(skip_locked=True)
-    .cte("due")
-)
-_CLAIM_DUE = (
-    update(orders)
-    .where(orders.c.id == _due.c.id)
-    .values(next_attempt_at=func.now() + _lease, attempts=orders.c.attempts + 1)
-    .returning(*_CLAIMED)
-)
+_leased = {"next_attempt_at": func.now() + _lease, "attempts": orders.c.attempts + 1}
+
+
+def _claiming(which: ColumnElement[bool]) -> ReturningUpdate[Any]:
+    due = (
+        select(orders.c.id)
+        .where(which, orders.c.next_attempt_at <= func.now())
+        .order_by(orders.c.next_attempt_at)
+        .limit(bindparam("limit", type_=Integer))
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    return update(orders).where(orders.c.id == due.c.id).values(_leased).returning(*_CLAIMED)
+
+
+_which = {False: ~orders.c.is_left_over, True: orders.c.is_left_over}
+_CLAIM_DUE = {left_over: _claiming(which) for left_over, which in _which.items()}
 _CLAIM = (
     update(orders)
     .where(orders.c.id == bindparam("order_id"))
-    .values(next_attempt_at=func.now() + _lease, attempts=orders.c.attempts + 1)
+    .values({**_leased, "is_left_over": False})
     .returning(*_CLAIMED)
 )
-_NEXT_DUE = select(func.extract("epoch", func.min(orders.c.next_attempt_at) - func.now()))
+_next_due = select(func.extract("epoch", func.min(orders.c.next_attempt_at) - func.now()))
+_NEXT_DUE = {left_over: _next_due.where(which) for left_over, which in _which.items()}
+_LEAVE_OVER = (
+    update(orders)
+    .where(
+        orders.c.id == bindparam("order_id"),
+        orders.c.next_attempt_at == bindparam("claimed"),
+    )
+    .values(next_attempt_at=func.now(), attempts=0, is_left_over=True)
+)
 _REST = (
     update(orders)
     .where(
@@ -371,7 +396,15 @@ def _numbers(name: str) -> BindParameter[Any]:
     return bindparam(name, type_=ARRAY(BigInteger))
 
 
-_LATER = ("cancel_reason", "created_at", "paid_at", "payment_id", "next_attempt_at", "attempts")
+_LATER = {
+    "cancel_reason",
+    "created_at",
+    "paid_at",
+    "payment_id",
+    "next_attempt_at",
+    "attempts",
+    "is_left_over",
+}
 _GIVEN = tuple(column for column in orders.c if column.name not in _LATER)
 _made = (
     upsert(orders)

@@ -35,7 +35,7 @@ class Lane(IntEnum):
 
     SETTLING = 0  # a customer has paid, or must get money back; few wait at once
     OPENING = 1  # a customer wants to pay: as many as come
-    BACKGROUND = 2  # nobody waits for it in front of a screen
+    BACKGROUND = 2  # nobody waits for it: refunds in bulk, what unpaid orders leave over
 
 
 _lane: ContextVar[Lane] = ContextVar("lane", default=Lane.OPENING)
@@ -49,6 +49,11 @@ def in_lane(lane: Lane) -> Iterator[None]:
         yield
     finally:
         _lane.reset(token)
+
+
+def current_lane() -> Lane:
+    """Where a call to Stripe would wait."""
+    return _lane.get()
 
 
 class Pacer:
@@ -72,7 +77,7 @@ class Pacer:
             DatabaseUnavailable: nobody knows.
             PaymentProviderUnavailable: too many wait.
         """
-        line = self._lines[_lane.get()]
+        line = self._lines[current_lane()]
         if len(line) >= MAX_WAITING:
             raise PaymentProviderUnavailable
         loop = asyncio.get_running_loop()

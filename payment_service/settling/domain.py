@@ -38,6 +38,14 @@ class Next(NamedTuple):
     step: Step
     payment: Payment | None = None
 
+    @property
+    def can_wait(self) -> bool:
+        """Whether Stripe is asked about a payment that has no money, for nobody who waits."""
+        payment = self.payment
+        if self.step not in (Step.LOOK, Step.VOID) or payment is None:
+            return False
+        return payment.provider_id is not None and not payment.has_money
+
 
 def next_step(
     order: Order,
@@ -96,8 +104,11 @@ def _overdue(waiting: Sequence[Payment], looked: Collection[str]) -> Next:
 
 
 def _left_over(payments: Sequence[Payment], looked: Collection[str]) -> Next:
-    """What is to be done about payments that the order does not wait for (any more)."""
-    for payment in payments:
+    """What is to be done about payments that the order does not wait for (any more).
+
+    First about those that have somebody's money.
+    """
+    for payment in sorted(payments, key=lambda each: not each.has_money):
         if not payment.is_open:
             continue
         match payment.provider_status:

@@ -37,6 +37,7 @@ from payment_service.payments.domain import (
     taker,
 )
 from payment_service.payments.operations import LATER, Preparer
+from payment_service.payments.pacer import Lane, in_lane
 from payment_service.payments.provider import PaymentProvider
 from payment_service.payments.store import Sale
 from payment_service.refunds import opening
@@ -60,17 +61,25 @@ class Means:
     preparer: Preparer
 
 
-async def claim_due(database: Database, limit: int) -> tuple[list[Claim], float | None]:
+async def claim_due(
+    database: Database, limit: int, *, left_over: bool = False
+) -> tuple[list[Claim], float | None]:
     """The orders that are due, claimed; without any, in how many seconds the next one is."""
+    lease = orders.LONG_LEASE if left_over else orders.LEASE
     async with database.begin() as tx:
-        claims = await orders.claim_due(tx, limit, orders.LEASE)
-        return claims, None if claims else await orders.next_due_in_s(tx)
+        claims = await orders.claim_due(tx, limit, lease, left_over=left_over)
+        return claims, None if claims else await orders.next_due_in_s(tx, left_over=left_over)
 
 
-async def settle_claimed(means: Means, claim: Claim, sale: Sale | None = None) -> None:
-    """Settle one order, whose sale may be known; if that fails, try again later."""
+async def settle_claimed(
+    means: Means, claim: Claim, sale: Sale | None = None, *, leaves_over: bool = False
+) -> None:
+    """Settle one order, whose sale may be known; if that fails, try again later.
+
+    See `settle`.
+    """
     try:
-        await settle(means, claim, sale)
+        await settle(means, claim, sale, leaves_over=leaves_over)
     except Exception as error:  # one order's trouble is not another's
         delay = timedelta(seconds=min(0.2 * 2 ** min(claim.attempts, 20), LONGEST_DELAY_S))
         if isinstance(error, TesseraError):
@@ -99,8 +108,10 @@ class _Known:
     looked: set[str] = field(default_factory=set)
 
 
-async def settle(means: Means, claim: Claim, sale: Sale | None = None) -> None:
-    """Take an order as far as it can go now."""
+async def settle(
+    means: Means, claim: Claim, sale: Sale | None = None, *, leaves_over: bool = False
+) -> None:
+    """Take an order as far as it can go now; what can wait may be left to somebody else."""
     known = _Known()
     for _ in range(MAX_STEPS):
         sale = sale or await payments.get_sale(means.database, claim.order_id)
@@ -115,7 +126,14 @@ async def settle(means: Means, claim: Claim, sale: Sale | None = None) -> None:
         if step is Step.NOTHING:
             await orders.rest(means.database, claim, _next_look(sale))
             return
-        match await _take(means, claim, sale.order, Next(step, payment), known):
+        todo = Next(step, payment)
+        if todo.can_wait and leaves_over:
+            async with means.database.begin() as tx:
+                await orders.leave_over(tx, claim)
+            return
+        with in_lane(Lane.BACKGROUND if todo.can_wait else Lane.SETTLING):
+            then = await _take(means, claim, sale.order, todo, known)
+        match then:
             case _Then.LOOK:
                 sale = None
             case _Then.REST:

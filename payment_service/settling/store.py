@@ -87,6 +87,7 @@ _TAKE_ORDER = (
     .values(
         next_attempt_at=func.now() + bindparam("lease", type_=Interval()),
         attempts=orders.c.attempts + 1,
+        is_left_over=False,
         fulfilment=Fulfilment.ISSUING,
     )
     .returning(orders.c.id, orders.c.attempts, orders.c.next_attempt_at)

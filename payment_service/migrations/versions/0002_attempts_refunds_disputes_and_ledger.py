@@ -395,6 +395,19 @@ def upgrade() -> None:
             "cancellation_fee_ppm", sa.Integer(), server_default=sa.text("0"), nullable=False
         ),
     )
+    op.add_column(
+        "orders",
+        sa.Column("is_left_over", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+    )
+    op.drop_index("ix_orders_next_attempt_at", table_name="orders")
+    for name, which in (("due", "NOT is_left_over"), ("left_over", "is_left_over")):
+        op.create_index(
+            f"ix_orders_{name}",
+            "orders",
+            ["next_attempt_at"],
+            unique=False,
+            postgresql_where=sa.text(which),
+        )
     op.create_unique_constraint(op.f("uq_orders_payment_id"), "orders", ["payment_id"])
     op.create_index(
         "ix_orders_voucher_id",
@@ -550,6 +563,10 @@ def downgrade() -> None:
         postgresql_where=sa.text("voucher_id IS NOT NULL"),
     )
     op.drop_constraint(op.f("uq_orders_payment_id"), "orders", type_="unique")
+    op.drop_index("ix_orders_left_over", table_name="orders")
+    op.drop_index("ix_orders_due", table_name="orders")
+    op.create_index("ix_orders_next_attempt_at", "orders", ["next_attempt_at"], unique=False)
+    op.drop_column("orders", "is_left_over")
     op.drop_column("orders", "cancellation_fee_ppm")
     op.drop_column("orders", "cancellation_fee_minor")
     op.drop_column("orders", "cancellable_until")

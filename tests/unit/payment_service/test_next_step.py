@@ -247,3 +247,31 @@ def test_money_moves_only_in_states_that_allow_it() -> None:
             assert status in (*UNDECIDED, "canceled") or paid in CLOSED
         if found is Step.TAKE_BACK:
             assert sold.paid_at is None
+
+
+@pytest.mark.parametrize("status", ["requires_capture", "succeeded"])
+@pytest.mark.parametrize("state", GIVEN_UP)
+def test_money_that_is_left_over_goes_back_before_the_rest_is_cancelled(
+    state: str, status: str
+) -> None:
+    expected = Step.VOID if status == "requires_capture" else Step.REFUND
+    found = of_two(state, "NONE", payment("requires_action"), second(status, "AUTHORIZED"))
+    assert found == (expected, PAY_2)
+
+
+@pytest.mark.parametrize(
+    ("todo", "can_wait"),
+    [
+        (Next(Step.LOOK, payment("requires_action", "REQUIRES_ACTION")), True),
+        (Next(Step.VOID, payment("requires_payment_method", "REQUIRES_ACTION")), True),
+        (Next(Step.VOID, payment("requires_capture", "AUTHORIZED")), False),
+        (Next(Step.VOID, payment(provider_id=None)), False),  # of which Stripe is not asked
+        (Next(Step.CAPTURE, payment("requires_capture", "AUTHORIZED")), False),
+        (Next(Step.CLOSE, payment("canceled", "REQUIRES_ACTION")), False),
+        (Next(Step.EXPIRE), False),
+    ],
+)
+def test_asking_stripe_about_a_payment_without_money_can_wait_and_nothing_else(
+    todo: Next, can_wait: bool
+) -> None:
+    assert todo.can_wait is can_wait
