@@ -16,6 +16,7 @@ from payment_service.documents_client import DocumentsClient
 from payment_service.orders import domain, ending, store, terms
 from payment_service.orders.access import seen_by, ticket_seen_by, to_print
 from payment_service.orders.domain import Customer, Fulfilment, Order, OrderState
+from payment_service.orders.insertion import insert_order
 from payment_service.orders.store import Claim
 from payment_service.orders.terms import Terms
 from payment_service.payments import store as payment_store
@@ -255,14 +256,14 @@ async def _open(means: Means, request: OrderRequest) -> tuple[Sale, Claim | None
 
 async def _store(means: Means, at: store.At, order: Order) -> tuple[Sale, Claim | None] | None:
     if order.is_free:
-        inserted = await store.insert_order(at, order, payment_id=None, lease=store.LEASE)
+        inserted = await insert_order(at, order, payment_id=None, lease=store.LEASE)
         if inserted is None:
             return None
         sale = Sale(replace(order, created_at=inserted.created_at), (), is_overdue=False)
         return sale, Claim(order.id, 1, inserted.next_attempt_at)
     means.provider.check_amount(order.currency_code, order.total_minor)
     payment = new_payment(order)
-    inserted = await store.insert_order(at, order, payment_id=payment.id)
+    inserted = await insert_order(at, order, payment_id=payment.id)
     if inserted is None:
         return None
     order = replace(order, created_at=inserted.created_at)
