@@ -249,7 +249,7 @@ async def of_strangers(shop: Shop, order: order_pb2.Order, count: int) -> None:
             INSERT INTO orders (id, code, state, event_id, organizer_id, hold_id, currency_code,
                                 total_minor, customer_email, customer_name, customer_phone,
                                 fulfilment, fingerprint, expires_at)
-            SELECT 'ord_z' || id || n, code || n, 'CANCELLED', event_id, organizer_id, hold_id || n,
+            SELECT id || 'z' || n, code || n, 'CANCELLED', event_id, organizer_id, hold_id || n,
                    currency_code, total_minor, upper(customer_email), 'Eve', '', 'NONE', '', now()
             FROM orders, generate_series(1, :count) n WHERE id = :id
             RETURNING id

@@ -199,13 +199,17 @@ class Stock:
             hold.order = order
             self.release(hold)
 
-    def transfer(self, hold: Hold, number: int, transfers: int, name: str) -> str:
+    def transfer(
+        self, hold: Hold, number: int, transfers: int, name: str, *, by_organizer: bool
+    ) -> str:
         """Give the ticket to somebody that so many had before; or say again that it was."""
         given = hold.given[number]
         if transfers < len(given):
             return "OK" if given[transfers] == name else "TICKET_NOT_VALID"
         if number not in hold.sold:
             return "TICKET_NOT_VALID"
+        if given and not by_organizer:
+            return "TICKET_GIVEN_AWAY"
         given.append(name)
         return "OK"
 

@@ -244,9 +244,12 @@ class StockMachine(RuleBasedStateMachine):
         tickets = self.world.run(self.shop.tickets(hold.order))
         ticket = chance.choice(tickets)
         transfers = [each.id for each in tickets if each.number == ticket.number].index(ticket.id)
-        name = chance.choice(("Bob", "Eve"))
-        found = self.world.run(outcome(self.shop.transfer(ticket, name)))
-        assert found == self.model.transfer(hold, ticket.number, transfers, name)
+        name, by_organizer = chance.choice(("Bob", "Eve")), chance.random() < 0.5
+        call = self.shop.transfer(ticket, name, by_organizer=by_organizer)
+        expected = self.model.transfer(
+            hold, ticket.number, transfers, name, by_organizer=by_organizer
+        )
+        assert self.world.run(outcome(call)) == expected
 
     def expire(self, chance: Random) -> None:
         """Several, unless somebody waits: who is served depends on which is the first."""
