@@ -54,7 +54,8 @@ async def look(
 
 
 _HOLDS = """
-    SELECT holds.id, holds.state, array_agg(named.seat_id) FILTER (WHERE named.seat_id <> '')
+    SELECT holds.id, holds.state,
+        array_agg(named.seat_id ORDER BY named.number) FILTER (WHERE named.seat_id <> '')
     FROM holds JOIN hold_items items ON items.hold_id = holds.id
     LEFT JOIN unnest(items.seat_ids) WITH ORDINALITY AS named (seat_id, number) ON true
     WHERE holds.event_id = :id GROUP BY holds.id
