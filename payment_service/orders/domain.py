@@ -151,6 +151,11 @@ class Order:
         return self.payment_id == payment_id
 
     @property
+    def is_called_off(self) -> bool:
+        """Whether its event was cancelled, and it with it."""
+        return self.cancel_reason == "EVENT_CANCELLED"
+
+    @property
     def is_free(self) -> bool:
         return self.total_minor == 0
 

@@ -192,21 +192,27 @@ def compare_dispute(report: DisputeReport, known: Dispute | None) -> FindingKind
 def owed(order: Order, payment_id: str, left_minor: int, refunds: Sequence[Refund]) -> int:
     """What of a charged payment was to go back to the customer, and did not, in minor units.
 
-    Of the payment that an order keeps, this is what its latest refund failed to give back, unless
-    that was only goodwill: a fee is not owed. While a refund is under way, nothing is. `refunds`
-    are the order's, oldest first.
+    Of the payment that an order keeps, this is what refunds with tickets failed to give back, and
+    others did not since; of a cancelled one, also what was to go back besides by then. Goodwill
+    is not owed, nor is a fee; and while a refund is under way, nothing is. `refunds` are the
+    order's, oldest first.
     """
     of_it = [each for each in refunds if each.payment_id == payment_id]
     if any(each.state in UNDER_WAY for each in of_it):
         return 0
     if not order.may_keep(payment_id):
         return left_minor
-    decided = [each for each in of_it if each.origin is not RefundOrigin.PROVIDER]
-    if not decided or decided[-1].state is not RefundState.FAILED:
-        return 0
-    latest = decided[-1]
-    has_taken_tickets = order.state is OrderState.CANCELLED or bool(latest.ticket_numbers)
-    return min(left_minor, latest.amount_minor) if has_taken_tickets else 0
+    debt, is_settling_up = 0, False
+    for each in of_it:
+        has_tickets, is_failed = bool(each.ticket_numbers), each.state is RefundState.FAILED
+        is_settling_up |= has_tickets and order.state is OrderState.CANCELLED
+        if has_tickets:
+            debt += each.amount_minor if is_failed else 0
+        elif not is_failed:
+            debt = max(debt - each.amount_minor, 0)
+        elif is_settling_up and each.origin is not RefundOrigin.PROVIDER:
+            debt = max(debt, each.amount_minor)
+    return min(left_minor, debt)
 
 
 UNDER_WAY = frozenset({RefundState.CREATED, RefundState.PENDING})

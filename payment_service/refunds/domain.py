@@ -350,23 +350,32 @@ def _check_amount(currency_code: str, minor: int, most: int) -> None:
         raise InvalidAmount.of("amount.amount", f"{currency_code} is paid back in rounder amounts")
 
 
-def shrunk(refund: Refund, minor: int, *, is_lost: bool = False) -> Refund:
-    """The same refund of less, since the rest went back elsewhere, and is booked so.
+def resized(refund: Refund, minor: int, lost_minor: int = 0) -> Refund:
+    """The same refund of another amount, since the rest went back elsewhere, and is booked so.
 
-    `is_lost`: the customer has it from their bank.
+    `lost_minor`: what of that the customer has from their bank.
     """
-    account = str(Account.DISPUTE_LOSSES if is_lost else Account.GOODWILL)
+    lost = min(lost_minor, max(refund.amount_minor - minor, 0))
+    account = str(Account.GOODWILL)
     if all(share.account == Account.UNALLOCATED for share in refund.allocation):
-        account = str(Account.UNALLOCATED)
-    elsewhere = Share(account, "", minor - refund.amount_minor)
-    return replace(refund, amount_minor=minor, allocation=(*refund.allocation, elsewhere))
+        account, lost = str(Account.UNALLOCATED), 0
+    elsewhere = Share(account, "", minor - refund.amount_minor + lost)
+    losses = Share(str(Account.DISPUTE_LOSSES), "", -lost)
+    allocation = _merged((*refund.allocation, elsewhere, losses))
+    return replace(refund, amount_minor=minor, allocation=allocation)
+
+
+def regained(refunds: Iterable[Refund]) -> int:
+    """What of a loss to the bank is none, since refunds took back what was charged for it."""
+    counting = (refund for refund in refunds if refund.state is not RefundState.FAILED)
+    return -sum(_below_zero(each.allocation, Account.DISPUTE_LOSSES) for each in counting)
 
 
 def sparing(refund: Refund, used: Sequence[TicketShare]) -> Refund:
     """The same refund without tickets that were used, which costs it their price.
 
     What it keeps as a fee stays kept as far as there is something to keep it of; where it offsets
-    goodwill that is more than what is left, the rest of that stays shown.
+    a loss or goodwill that is more than what is left, the rest of that stays shown.
     """
     numbers = {ticket.number for ticket in used}
     assert numbers <= set(refund.ticket_numbers), "only what would go back can be spared"
@@ -375,8 +384,14 @@ def sparing(refund: Refund, used: Sequence[TicketShare]) -> Refund:
     )
     short = max(-total(rest), 0)
     fee = min(short, -_below_zero(refund.allocation, Account.CANCELLATION_FEES))
-    assert short - fee <= -_below_zero(refund.allocation, Account.GOODWILL), "it has their price"
-    rest += (Share(str(Account.CANCELLATION_FEES), "", fee), *goodwill(short - fee))
+    lost = min(short - fee, -_below_zero(refund.allocation, Account.DISPUTE_LOSSES))
+    shown = short - fee - lost
+    assert shown <= -_below_zero(refund.allocation, Account.GOODWILL), "it has their price"
+    rest += (
+        Share(str(Account.CANCELLATION_FEES), "", fee),
+        Share(str(Account.DISPUTE_LOSSES), "", lost),
+        *goodwill(shown),
+    )
     minor = payable(refund.currency_code, total(rest))
     return replace(
         refund,

@@ -37,24 +37,28 @@ async def fit(
     for report in made:
         await observing.observe_refund(tx, report)
     left = await store.get_left(tx, payment_id)
-    is_lost = bool(await store.get_lost(tx, payment_id))
+    known = await store.list_refunds(tx, refund.order_id)
+    offset = domain.regained(each for each in known if each.payment_id == payment_id)
+    lost = max(await store.get_lost(tx, payment_id) - offset, 0)
     is_to_be_made = False
     for each in unmade:
         most = domain.payable(each.currency_code, min(left, each.amount_minor))
         if each is current and is_refused and most == each.amount_minor:
             most = 0
-        await _fit(tx, each, most, reason, is_lost=is_lost)
+        fitted = domain.resized(each, most, lost)
+        await _store(tx, each, fitted, reason)
         left -= most
+        lost -= domain.regained([fitted]) - domain.regained([each])
         is_to_be_made |= each is current and most > 0
     return is_to_be_made
 
 
-async def _fit(tx: Transaction, refund: Refund, most: int, reason: str, *, is_lost: bool) -> None:
-    """Make a locked refund, for which nothing is reserved, one of at most an amount."""
+async def _store(tx: Transaction, refund: Refund, fitted: Refund, reason: str) -> None:
+    """Have a locked refund, for which nothing is reserved, be what was fitted."""
     assert refund.payment_id, "money goes back from a payment"
-    if not most and refund.tickets_cancelled:
+    if not fitted.amount_minor and refund.tickets_cancelled:
         await observing.refuse(tx, refund, reason)
         return
-    if most < refund.amount_minor:
-        await store.shrink(tx, domain.shrunk(refund, most, is_lost=is_lost))
-    await store.reserve(tx, refund.payment_id, most)
+    if fitted.amount_minor < refund.amount_minor:
+        await store.resize(tx, fitted)
+    await store.reserve(tx, refund.payment_id, fitted.amount_minor)

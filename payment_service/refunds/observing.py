@@ -40,14 +40,17 @@ async def observe_refund(tx: Transaction, report: RefundReport) -> bool:
     state = domain.observe(refund, report.status)
     if state is refund.state:
         return False
+    reserved = known.amount_minor if known else 0
+    if state is RefundState.FAILED:
+        await store.reserve(tx, payment.id, -reserved)
+    elif refund.state is RefundState.CREATED:
+        await _reserve(tx, payment, report.amount_minor - reserved)
     if known is None:
-        if state is not RefundState.FAILED:
-            if refund.amount_minor > payment.amount_minor - payment.refunded_minor:
-                raise domain.RefundedElsewhere
-            await store.reserve(tx, payment.id, refund.amount_minor)
         await store.insert_refund(tx, refund, is_due=False)
-    elif state is RefundState.FAILED:
-        await store.reserve(tx, payment.id, -refund.amount_minor)
+    elif refund.state is RefundState.CREATED and refund.amount_minor != report.amount_minor:
+        # Stripe had made it before it was fitted into what was left.
+        refund = domain.resized(refund, report.amount_minor)
+        await store.resize(tx, refund)
     await _record(tx, order, refund, state, report)
     return True
 
@@ -77,6 +80,13 @@ async def _known(tx: Transaction, payment_id: str, report: RefundReport) -> Refu
         if refund and refund.payment_id == payment_id and domain.is_about(report, refund):
             return refund
     return await store.find_refund(tx, report.provider_id)
+
+
+async def _reserve(tx: Transaction, payment: Payment, minor: int) -> None:
+    if minor > payment.amount_minor - payment.refunded_minor:
+        raise domain.RefundedElsewhere
+    if minor:
+        await store.reserve(tx, payment.id, minor)
 
 
 def _adopted(order: Order, payment: Payment, report: RefundReport) -> Refund:

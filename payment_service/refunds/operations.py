@@ -30,8 +30,8 @@ from payment_service.tickets_client import TicketsClient
 LONGEST_DELAY_S = 60
 DISPUTE_CHECK = timedelta(hours=1)  # its end makes the refund due; this is for a lost webhook
 LONGEST_LOOK = timedelta(days=1)
-# Disputed, with the webhook still on its way; or out of funds. https://docs.stripe.com/error-codes
-LATER = frozenset({"charge_disputed", "refund_disputed_payment", "balance_insufficient"})
+# With the webhook still on its way. https://docs.stripe.com/error-codes
+DISPUTED = frozenset({"charge_disputed", "refund_disputed_payment"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +278,7 @@ async def _cancel_tickets(database: Database, tickets: TicketsClient, refund: Re
         order,
         refund.ticket_numbers,
         keep_off_sale=refund.keep_off_sale,
-        spare_admitted=not refund.include_admitted,
+        spare_admitted=not (refund.include_admitted or order.is_called_off),
     )
     valid = {each.number for each in found if each.state == ticket_pb2.TICKET_STATE_ISSUED}
     async with database.begin() as tx:
@@ -329,7 +329,7 @@ async def _pay(database: Database, provider: PaymentProvider, work: Work) -> boo
     except PaymentRefused as refused:
         code = refused.metadata.get("code", "")
         telemetry.log.warning("refund refused", refund_id=refund.id, why=refused.message)
-        if code in LATER and not work.lost_minor:
+        if code == "balance_insufficient" or (code in DISPUTED and not work.lost_minor):
             await _change_key(database, refund)
             return False
         await _fit(database, provider, work, code or "refused", is_refused=True)

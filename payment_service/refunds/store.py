@@ -253,7 +253,7 @@ async def advance(tx: Transaction, refund: Refund, look_after: timedelta | None)
     )
 
 
-async def shrink(tx: Transaction, refund: Refund) -> None:
+async def resize(tx: Transaction, refund: Refund) -> None:
     """Store what a locked refund is about from now on, for which Stripe is asked with a new key."""
     await update_refund(
         tx,

@@ -339,6 +339,18 @@ async def waits(shop: Shop, order: order_pb2.Order, count: int = 1) -> None:
     await eventually(is_put_off)
 
 
+async def test_refund_waits_for_funds_after_a_dispute_too(shop: Shop) -> None:
+    order = await paid(shop)
+    await decide(shop, await dispute(shop, order, minor=5_000), "lost")
+    await dispute_is(shop, order, "LOST")
+    await shop.spoil(
+        "/v1/refunds", method="POST", action="error", status=400, code="balance_insufficient"
+    )
+    await refund(shop, order, amount=money("20.00"))
+    await waits(shop, order)
+    await through(shop, order, "CREATED")
+
+
 @pytest.mark.parametrize("code", ["refund_disputed_payment", "balance_insufficient"])
 async def test_refund_that_cannot_be_made_yet_is_made_later(shop: Shop, code: str) -> None:
     order = await paid(shop)

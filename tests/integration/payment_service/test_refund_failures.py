@@ -9,7 +9,7 @@ import pytest
 from tessera.payment.v1 import messages_pb2, order_pb2, refund_pb2
 
 from kit.rpc_errors import RemoteError
-from payment_service.refunds import fitting, store
+from payment_service.refunds import domain, fitting, store
 from payment_service.refunds.domain import RefundReport
 from tests.integration.payment_service.support import (
     Shop,
@@ -366,6 +366,24 @@ async def test_refund_with_tickets_to_take_back_does_so_if_the_dashboard_left_no
     await through(shop, order, "FAILED", "SUCCEEDED", "SUCCEEDED")
     assert await valid(shop, order) == []
     assert await books(shop, order) == {}
+
+
+async def test_refund_that_stripe_made_before_it_was_fitted_is_booked_as_made(shop: Shop) -> None:
+    order = await paid(shop)
+    await shop.spoil("/v1/refunds", method="POST", action="delay", seconds=20)
+    given = await refund(shop, order, amount=money("50.00"))
+    await held_back(shop)
+    async with shop.installation.database("payment").begin() as tx:
+        on_its_way = await store.get_refund(tx, given.id, lock=True)
+        assert on_its_way
+        assert on_its_way.payment_id
+        await store.resize(tx, domain.resized(on_its_way, 1_000))
+        await store.reserve(tx, on_its_way.payment_id, -4_000)
+    await shop.sandbox.clear_faults()
+    (made,) = await through(shop, order, "SUCCEEDED")
+    assert made.amount.amount == "50.00"
+    assert (await books(shop, order))["GOODWILL"] == 5_000
+    await shop.settled()
 
 
 async def test_report_about_a_refund_of_somebody_elses_is_accepted(shop: Shop) -> None:

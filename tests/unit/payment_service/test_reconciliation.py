@@ -141,27 +141,35 @@ def test_disputes_differ_in_what_we_have_not_heard(
 PROVIDER = RefundOrigin.PROVIDER
 
 
+def taking(state: str, minor: int = 500) -> Refund:
+    """A refund that cancels a ticket."""
+    return refund(state, amount_minor=minor, ticket_numbers=(1,))
+
+
 @pytest.mark.parametrize(
     ("refunds", "minor"),
     [
-        ([refund("FAILED", amount_minor=10_000)], 10_000),
-        ([refund("FAILED", amount_minor=8_000)], 8_000),  # a fee is kept
-        ([refund("FAILED"), refund("SUCCEEDED")], 0),
-        ([refund("SUCCEEDED", amount_minor=8_000), refund("FAILED", amount_minor=2_000)], 2_000),
-        ([refund("SUCCEEDED", amount_minor=8_000)], 0),
+        ([taking("FAILED", 10_000)], 10_000),
+        ([taking("FAILED", 8_000)], 8_000),  # a fee is kept
+        ([taking("FAILED"), refund("SUCCEEDED")], 0),
+        ([taking("FAILED"), refund("SUCCEEDED", amount_minor=100)], 400),
+        ([taking("FAILED"), refund("FAILED")], 500),
+        ([taking("SUCCEEDED", 8_000), refund("FAILED", amount_minor=2_000)], 2_000),
+        ([taking("SUCCEEDED", 8_000)], 0),
         ([], 0),
         # Stripe has it, or will be asked.
-        ([refund("FAILED"), refund("CREATED")], 0),
-        ([refund("FAILED"), refund("PENDING")], 0),
+        ([taking("FAILED"), refund("CREATED")], 0),
+        ([taking("FAILED"), refund("PENDING")], 0),
         # The customer entered meanwhile, or the fee is all of it.
         ([refund("FAILED"), refund("FAILED", amount_minor=0)], 0),
-        ([refund("FAILED"), refund("SUCCEEDED", amount_minor=0)], 0),
+        ([refund("FAILED"), taking("SUCCEEDED", 0)], 0),
         # In the dashboard nothing was decided for us.
-        ([refund("SUCCEEDED", amount_minor=8_000), refund("FAILED", origin=PROVIDER)], 0),
-        ([refund("FAILED"), refund("SUCCEEDED", origin=PROVIDER, amount_minor=9_900)], 100),
+        ([taking("SUCCEEDED", 8_000), refund("FAILED", origin=PROVIDER)], 0),
+        ([taking("FAILED"), refund("SUCCEEDED", origin=PROVIDER, amount_minor=400)], 100),
+        ([taking("FAILED", 9_000), refund("SUCCEEDED", amount_minor=9_900)], 0),
     ],
 )
-def test_order_that_was_cancelled_owes_what_its_last_refund_failed_to_give_back(
+def test_order_that_was_cancelled_owes_what_its_refunds_failed_to_give_back(
     refunds: list[Refund], minor: int
 ) -> None:
     cancelled = order("CANCELLED", "ISSUED", payment_id="pay_1")
@@ -172,8 +180,11 @@ def test_order_that_was_cancelled_owes_what_its_last_refund_failed_to_give_back(
     ("refunds", "minor"),
     [
         ([refund("FAILED")], 0),  # goodwill
-        ([refund("FAILED", ticket_numbers=(2,))], 500),
-        ([refund("FAILED", ticket_numbers=(2,)), refund("SUCCEEDED")], 0),
+        ([taking("FAILED")], 500),
+        ([taking("FAILED"), refund("SUCCEEDED")], 0),
+        ([taking("FAILED"), refund("FAILED")], 500),
+        ([taking("FAILED"), taking("SUCCEEDED")], 500),
+        ([taking("FAILED"), taking("FAILED", 300)], 800),
     ],
 )
 def test_paid_order_owes_what_a_cancelled_ticket_cost(refunds: list[Refund], minor: int) -> None:

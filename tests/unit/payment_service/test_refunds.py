@@ -179,8 +179,23 @@ def test_what_was_lost_to_a_bank_is_neither_given_back_nor_a_loss_besides() -> N
     assert plan.amount_minor == of.total_minor - 3000
     assert on(plan, "DISPUTE_LOSSES") == -3000
     given = refund("CREATED", amount_minor=5000, allocation=domain.goodwill(5000))
-    rest = domain.shrunk(given, 1000, is_lost=True)
-    assert rest.allocation[-1] == ("DISPUTE_LOSSES", "", -4000)
+    rest = domain.resized(given, 1000, lost_minor=3000)
+    assert sorted(rest.allocation) == [("DISPUTE_LOSSES", "", -3000), ("GOODWILL", "", 4000)]
+    assert domain.regained([rest, replace(rest, state=RefundState.FAILED)]) == 3000
+    assert domain.resized(rest, 5000).allocation == (
+        ("GOODWILL", "", 8000),
+        ("DISPUTE_LOSSES", "", -3000),
+    )
+
+
+def test_used_ticket_is_spared_of_what_a_bank_took_a_part_of() -> None:
+    of = sold(fee=0)
+    plan = domain.plan_all("EUR", stand(of), {1, 2, 3, 4})
+    fitted = domain.resized(replace(made(plan), state=RefundState.CREATED), 100, of.total_minor)
+    shares = tickets_of("EUR", of.lines)
+    rest = domain.sparing(fitted, shares[:1])
+    assert rest.amount_minor == domain.total(rest.allocation) == 0
+    assert rest.ticket_numbers == (2, 3, 4)
 
 
 def test_goodwill_counts_towards_what_tickets_and_everything_give_back_later() -> None:
