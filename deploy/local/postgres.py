@@ -53,7 +53,13 @@ _SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
 }
-_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# For tests: nobody pulls its plug, and the meshes of many of them share it.
+_FORGETFUL = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+}
 
 
 @dataclass(frozen=True, slots=True)
