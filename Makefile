@@ -78,7 +78,7 @@ bench-onsale: env ## Measure the minute an event goes on sale, against the plain
 bench-sales: env ## Measure sales from the hold to the mail, and what each costs
 	@$(BIN)/python -m benchmarks.sales
 
-soak: env ## Prove that no payment is lost or charged twice, whatever goes wrong; about half an hour
+soak: env ## Prove that no payment is lost or charged twice, whatever goes wrong; about ten minutes
 	@$(BIN)/python -m benchmarks.soak
 
 clean: ## Remove the environment and what was generated; data under var/ stays

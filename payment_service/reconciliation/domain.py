@@ -173,7 +173,11 @@ def compare_refund(report: RefundReport, known: Refund | None) -> FindingKind | 
     """How a refund of a payment of ours differs from what we know of it."""
     if known is None:
         return FindingKind.DASHBOARD_REFUND
-    if (report.currency_code, report.amount_minor) != (known.currency_code, known.amount_minor):
+    is_same = (report.currency_code, report.amount_minor) == (
+        known.currency_code,
+        known.amount_minor,
+    )
+    if not is_same and known.state is not RefundState.CREATED:  # till then, Stripe's word counts
         return FindingKind.AMOUNT_MISMATCH
     is_news = observe_refund(known, report.status) is not known.state
     return FindingKind.MISSED_WEBHOOK if is_news else None

@@ -26,7 +26,7 @@ async def fit(
     payment_id = refund.payment_id
     assert payment_id, "money goes back from a payment"
     await orders.get_order(tx, refund.order_id, lock=True)
-    await store.get_left(tx, payment_id)
+    await store.lock_payments(tx, [payment_id])
     waiting = await store.lock_waiting(tx, payment_id)
     current = next((each for each in waiting if each.id == refund.id), None)
     if current is None or current.key_number != refund.key_number:

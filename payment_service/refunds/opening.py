@@ -58,7 +58,7 @@ async def cancel_paid_order(
         return None
     payment_id = payment.id if payment else None
     if payment_id is not None:
-        await store.get_left(tx, payment_id)
+        await store.lock_payments(tx, [payment_id])
         if await disputes.disputed_as(tx, payment_id) and origin is not EVENT_CANCELLED:
             raise domain.OrderDisputed
     known = await store.list_refunds(tx, order.id)

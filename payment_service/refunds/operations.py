@@ -30,7 +30,7 @@ from payment_service.tickets_client import TicketsClient
 LONGEST_DELAY_S = 60
 DISPUTE_CHECK = timedelta(hours=1)  # its end makes the refund due; this is for a lost webhook
 LONGEST_LOOK = timedelta(days=1)
-# With the webhook still on its way. https://docs.stripe.com/error-codes
+# Refused for a dispute, of which no webhook may have told yet. https://docs.stripe.com/error-codes
 DISPUTED = frozenset({"charge_disputed", "refund_disputed_payment"})
 
 
@@ -291,7 +291,7 @@ async def _tickets_are_cancelled(
     """Record that tickets were cancelled, and free what is reserved for those that were not."""
     await orders.get_order(tx, order.id, lock=True)
     if refund.payment_id:
-        await store.get_left(tx, refund.payment_id)
+        await store.lock_payments(tx, [refund.payment_id])
     current = await store.get_refund(tx, refund.id, lock=True)
     if current is None or domain.next_step(current) is not Step.CANCEL_TICKETS:
         return

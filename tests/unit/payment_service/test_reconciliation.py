@@ -99,6 +99,7 @@ def test_another_amount_than_was_due_is_for_a_person(other: ListedPayment) -> No
         ("failed", refund("SUCCEEDED"), FindingKind.MISSED_WEBHOOK),
         ("succeeded", None, FindingKind.DASHBOARD_REFUND),
         ("succeeded", refund("SUCCEEDED", amount_minor=400), FindingKind.AMOUNT_MISMATCH),
+        ("succeeded", refund("CREATED", amount_minor=400), FindingKind.MISSED_WEBHOOK),
     ],
 )
 def test_refunds_differ_in_what_we_have_not_heard(
